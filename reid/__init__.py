@@ -1,0 +1,1 @@
+"""One trial of a compression search: data, networks, training, pruning, quantization, export, timing."""

@@ -1,0 +1,90 @@
+"""Every error that reid-pareto raises on purpose, as one tree; the class says what the search must do.
+
+    ReidParetoError
+    ├── ConfigError      what was asked is wrong; never retried
+    ├── DataError        the dataset is wrong; stops the study
+    ├── ResourceError    out of memory or disk; retried once, smaller
+    ├── ArtifactError    parity or slim equality failed; the trial is infeasible
+    │   └── UnverifiedError   a package or a committed file is not what its manifest says
+    ├── WorkerLost       the process or node died; retried
+    ├── StudyDamaged     a committed record cannot be read
+    ├── StudyInUse       another driver holds the study
+    ├── NoDevice         no usable device
+    └── NothingFeasible  no trial meets the limits
+"""
+
+from typing import ClassVar
+
+__all__ = [
+    "ArtifactError",
+    "ConfigError",
+    "DataError",
+    "NoDevice",
+    "NothingFeasible",
+    "ReidParetoError",
+    "ResourceError",
+    "StudyDamaged",
+    "StudyInUse",
+    "UnverifiedError",
+    "WorkerLost",
+]
+
+
+class ReidParetoError(Exception):
+    """Root of all our errors; the message is one line that names the file, key or option and what to do.
+
+    Attributes:
+        exit_code: what the command line returns for it.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+
+class ConfigError(ReidParetoError):
+    """A setting, option or space file is wrong; the same trial would fail again."""
+
+
+class DataError(ReidParetoError):
+    """The dataset is missing, damaged, or read where it must not be; no trial can go on."""
+
+
+class ResourceError(ReidParetoError):
+    """Memory or disk ran out; the trial may succeed smaller, later or elsewhere."""
+
+
+class ArtifactError(ReidParetoError):
+    """An exported or slimmed network does not do what its source did."""
+
+    exit_code: ClassVar[int] = 6
+
+
+class UnverifiedError(ArtifactError):
+    """A file differs from the hash or the reference embeddings stored for it."""
+
+
+class WorkerLost(ReidParetoError):  # noqa: N818 - the names say the decision, see the tree
+    """The process, node or connection that ran a trial is gone; the trial is run again."""
+
+
+class StudyDamaged(ReidParetoError):  # noqa: N818
+    """A committed record cannot be read or does not match its checksum."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class StudyInUse(ReidParetoError):  # noqa: N818
+    """Another driver writes to this study."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class NoDevice(ReidParetoError):  # noqa: N818
+    """No device can run what was asked."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class NothingFeasible(ReidParetoError):  # noqa: N818
+    """No trial meets the limits."""
+
+    exit_code: ClassVar[int] = 7

@@ -1,0 +1,92 @@
+"""The one place that writes files: all at once or not at all.
+
+Standard library only, so that every room may import it (docs/decisions/0001-ground-floor.md).
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from reid.errors import ResourceError
+
+__all__ = ["read_json", "remove_tree", "sha256_of", "write_atomic", "write_json", "write_with"]
+
+
+def write_with(path: Path, write: Callable[[Path], None]) -> Path:
+    """Let `write` fill a temporary file beside `path`, make it durable and rename it into place.
+
+    Args:
+        path: final name; its folder is created.
+        write: receives the temporary path (same suffix as `path`) and must create that file.
+
+    Returns:
+        `path`. Until this returns, `path` is absent or still holds its former content.
+
+    Raises:
+        ResourceError: the disk is full, read-only or not permitted; the temporary file is removed.
+    """
+    temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise ResourceError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_atomic(path: Path, content: bytes | str) -> Path:
+    """Write `content` to `path`, durably and all at once.
+
+    Raises:
+        ResourceError: as in `write_with`.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    return write_with(path, lambda temporary: _write_bytes(temporary, data))
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write `value` as indented JSON with sorted keys; NaN and infinities are refused (ValueError)."""
+    return write_atomic(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file; raises OSError when it is absent and json.JSONDecodeError when it is no JSON."""
+    return json.loads(path.read_text())
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder or file if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
