@@ -1,0 +1,47 @@
+# make demo   the main job on generated data: search, report, pick, verify
+# make test   the whole test suite
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+DEMO ?= demo
+TRIALS ?= 8
+
+.PHONY: install install-dev demo test unit lint type bench clean
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+# torch goes first and pinned: an open range would fetch gigabytes of CUDA libraries on a machine without a GPU.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: install
+	$(BIN)/reid-pareto demo --out $(DEMO) --trials $(TRIALS)
+
+test: install-dev
+	$(BIN)/python -m pytest
+
+unit: install-dev
+	$(BIN)/python -m pytest -m "not ray and not e2e and not realdata"
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: install-dev
+	$(BIN)/mypy
+
+bench: install-dev
+	$(BIN)/python benchmarks/rank.py
+	$(BIN)/python benchmarks/bafd_selection.py
+	$(BIN)/python benchmarks/lock.py
+
+clean:
+	rm -rf $(VENV) $(DEMO) build .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,22 @@
+"""Fixtures shared by all rooms."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with the Market-1501 archive and trained weights; tests skip where it is absent."""
+    default = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("REID_PARETO_DATA", default))
+    if not (folder / "Market-1501-v15.09.15.zip").is_file():
+        pytest.skip(f"real data absent: no Market-1501-v15.09.15.zip in {folder} (set REID_PARETO_DATA)")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def private_locks(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has device locks of its own, so that a search on the same machine does not slow it."""
+    monkeypatch.setenv("REID_PARETO_LOCKS", str(tmp_path_factory.mktemp("locks")))

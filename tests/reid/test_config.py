@@ -1,0 +1,66 @@
+"""The trial's configuration: what it accepts, what it refuses, and how it says so."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reid.config import Limit, Target, TrialConfig, reject_unknown
+from reid.errors import ConfigError
+
+
+@given(
+    prune_rate=st.floats(0, 0.99),
+    knn=st.integers(2, 9),
+    size=st.tuples(st.integers(32, 512), st.integers(16, 512)),
+    round_to=st.none() | st.integers(1, 32),
+)
+def test_plain_values_and_back(
+    prune_rate: float, knn: int, size: tuple[int, int], round_to: int | None
+) -> None:
+    config = TrialConfig(prune_rate=prune_rate, knn=knn, input_size=size, round_to=round_to)
+    assert TrialConfig.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"prune_rte": 0.5}, "unknown setting 'prune_rte'; did you mean prune_rate?"),
+        ({"prune_rate": 1.0}, "prune_rate must be 0 <= rate < 1, got 1.0"),
+        ({"prune_rate": "half"}, "prune_rate must be float, got 'half'"),
+        ({"knn": True}, "knn must be int, got True"),
+        ({"knn": 1}, "knn must be at least 2, got 1"),
+        ({"input_size": [128]}, "input_size must be [height, width] in pixels, got [128]"),
+        ({"input_size": [128, 8]}, "input_size must be (height, width) between"),
+        ({"scope": "outer"}, "scope must be inner or grouped, got 'outer'"),
+        ({"prune_epochs": 0}, "prune_epochs must be at least 1, got 0"),
+        ({"target": {"thread": 2}}, "unknown key of target 'thread'; did you mean threads?"),
+        ({"target": {"threads": 0}}, "target.threads must be at least 1, got 0"),
+    ],
+)
+def test_wrong_values_are_named(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        TrialConfig.from_dict(values)
+
+
+def test_whole_numbers_are_fine_where_a_fraction_is_asked() -> None:
+    assert TrialConfig.from_dict({"prune_rate": 0}).prune_rate == 0.0
+
+
+def test_a_dense_network_needs_no_prune_epochs() -> None:
+    assert TrialConfig(method="none", prune_epochs=0).target == Target()
+
+
+@pytest.mark.parametrize(
+    ("operator", "measured", "excess"), [("<=", 5.0, 1.0), ("<=", 3.0, -1.0), (">=", 3.0, 1.0), (">=", 4.0, 0.0)]
+)
+def test_limit_tells_by_how_much_it_is_broken(operator: str, measured: float, excess: float) -> None:
+    limit = Limit(metric="latency_ms", operator=operator, value=4.0)  # type: ignore[arg-type]
+    assert limit.excess(measured) == excess
+    assert str(limit) == f"latency_ms {operator} 4"
+
+
+def test_unknown_name_lists_the_known() -> None:
+    with pytest.raises(ConfigError, match=re.escape("unknown backbone 'resnet81'; did you mean resnet18? Known: ")):
+        reject_unknown(["resnet81"], ["osnet_x0_25", "resnet18"], "backbone")
