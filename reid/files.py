@@ -7,14 +7,22 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from reid.errors import ResourceError
 
-__all__ = ["read_json", "remove_tree", "sha256_of", "write_atomic", "write_json", "write_with"]
+__all__ = [
+    "read_json",
+    "remove_tree",
+    "sha256_of",
+    "write_atomic",
+    "write_blocks",
+    "write_json",
+    "write_with",
+]
 
 
 def write_with(path: Path, write: Callable[[Path], None]) -> Path:
@@ -53,6 +61,20 @@ def write_atomic(path: Path, content: bytes | str) -> Path:
     """
     data = content.encode() if isinstance(content, str) else content
     return write_with(path, lambda temporary: _write_bytes(temporary, data))
+
+
+def write_blocks(path: Path, blocks: Iterable[bytes | memoryview]) -> None:
+    """Write a new file block by block, neither durably nor at once.
+
+    For files inside a folder that is renamed when it is complete, or under the temporary name of `write_with`:
+    tens of thousands of images, each made durable alone, would take minutes.
+
+    Raises:
+        FileExistsError: `path` is there already.
+    """
+    with path.open("xb") as file:
+        for block in blocks:
+            file.write(block)
 
 
 def write_json(path: Path, value: Any) -> Path:

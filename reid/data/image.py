@@ -1,0 +1,95 @@
+"""The one way an image file becomes pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from reid.data.parallel import Progress, map_in_order
+
+__all__ = ["MAX_PIXELS", "RESIZE_FILTER", "BadImage", "decode", "describe_bad", "find_bad"]
+
+RESIZE_FILTER = "bilinear"
+"""Pillow's antialiased bilinear filter, which torchreid uses too; part of every artifact's input."""
+
+MAX_PIXELS = 8_000_000
+"""Larger images are refused by their header: a person crop has thousands of pixels, a bomb billions."""
+
+# Anything else that Pillow reads is no dataset image, and its decoders need not meet foreign files.
+_FORMATS = ("JPEG", "PNG")
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadImage:
+    """An image file that cannot be used.
+
+    Attributes:
+        path: the file.
+        reason: why, in a few words.
+    """
+
+    path: Path
+    reason: str
+
+
+def decode(path: Path, input_size: tuple[int, int] | None = None) -> NDArray[np.uint8] | BadImage:
+    """Decode a JPEG or PNG completely, upright and in RGB.
+
+    Args:
+        path: the file; its content decides the format, its suffix does not.
+        input_size: (height, width) in pixels to resize to; None keeps the size of the file.
+
+    Returns:
+        (H, W, 3) uint8 RGB, or a `BadImage` if the file is absent, truncated, of another format or larger
+        than `MAX_PIXELS`.
+    """
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                return BadImage(path=path, reason=f"{image.width}x{image.height} pixels are too many")
+            upright = ImageOps.exif_transpose(image) if _ORIENTATION in image.getexif() else image
+            rgb = upright.convert("RGB")
+    except UnidentifiedImageError:
+        return BadImage(path=path, reason="no JPEG or PNG")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return BadImage(path=path, reason="too many pixels")
+    except (OSError, SyntaxError, ValueError) as error:
+        return BadImage(path=path, reason=str(error).splitlines()[0] if str(error) else type(error).__name__)
+    if input_size is not None:
+        height, width = input_size
+        rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(rgb)
+
+
+def find_bad(
+    paths: Sequence[Path], *, workers: int | None = None, progress: Progress | None = None
+) -> list[BadImage]:
+    """Decode every image once and return those that cannot be used, in the order of `paths`.
+
+    Args:
+        paths: files to open.
+        workers: threads, >= 1; None takes one per core.
+        progress: called after every few images.
+    """
+    results = map_in_order(_problem, paths, what="check", workers=workers, progress=progress)
+    return [problem for problem in results if problem is not None]
+
+
+def _problem(path: Path) -> BadImage | None:
+    # Only the verdict is handed back: the pixels of many large images at once would fill the memory.
+    result = decode(path)
+    return result if isinstance(result, BadImage) else None
+
+
+def describe_bad(bad: list[BadImage], root: Path) -> str:
+    """List the first ten bad images, relative to `root` where they lie below it, and count all."""
+    names = [
+        f"{image.path.relative_to(root) if image.path.is_relative_to(root) else image.path} ({image.reason})"
+        for image in bad[:10]
+    ]
+    more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
+    return f"{len(bad)} bad image{'s' if len(bad) > 1 else ''}: {', '.join(names)}{more}"

@@ -1,0 +1,86 @@
+"""Steps 1 and 9: time a file on the target, alone on the device."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from reid.config import Limit, TrialConfig
+from reid.export import MODEL_FILE, Artifact, export_onnx
+from reid.models import ReIDNetwork, count
+from reid.quantize import quantize
+from reid.runtime import open_artifact
+from reid.steps.data import TrialData
+from reid.steps.dense import Network
+from reid.steps.deploy import calibrate, input_spec
+from reid.steps.workshop import Workshop
+from reid.timing import Latency, measure
+
+__all__ = ["broken", "cost_of", "time_artifact", "time_early"]
+
+EARLY_CALIBRATION_IMAGES = 16
+"""Enough to give every activation a range; the ranges do not change the speed."""
+
+
+def time_early(
+    work: Workshop,
+    data: TrialData,
+    slimmed: Network,
+    reference: Path | None,
+    kernel_ms_at_start: float | None,
+) -> tuple[dict[str, float], Latency]:
+    """Latency and size of a network whose final weights do not exist yet.
+
+    Returns:
+        The figures that a limit may be on, and the timing.
+    """
+    config = work.config
+    with work.uncached("early_time"), tempfile.TemporaryDirectory(prefix="reid-pareto-early-") as folder:
+        path = Path(folder) / MODEL_FILE
+        artifact = export_onnx(slimmed.model, input_spec(config, slimmed.model), path)
+        if config.quantization != "fp32":
+            images = data.images[list(calibrate(config, data, EARLY_CALIBRATION_IMAGES))]
+            artifact = quantize(artifact, config.quantization, images, path.with_stem("quantized"))
+        latency = _measure(work, artifact, reference, kernel_ms_at_start)
+        return cost_of(config, slimmed.model, artifact, latency), latency
+
+
+def time_artifact(
+    work: Workshop, artifact: Artifact, reference: Path | None, kernel_ms_at_start: float | None
+) -> Latency:
+    """Latency of the final file, alternately with the dense baseline's where `reference` gives its folder."""
+    with work.uncached("time"):
+        return _measure(work, artifact, reference, kernel_ms_at_start)
+
+
+def cost_of(
+    config: TrialConfig, model: ReIDNetwork, artifact: Artifact, latency: Latency
+) -> dict[str, float]:
+    """What the network costs on the target."""
+    size = count(model, config.input_size)
+    return {
+        "latency_ms": latency.latency_ms,
+        "latency_p10_ms": latency.p10_ms,
+        "latency_p90_ms": latency.p90_ms,
+        "latency_ratio": 1.0 if latency.ratio is None else latency.ratio,
+        "size_bytes": artifact.size_bytes,
+        "macs": size.macs,
+        "params": size.params,
+    }
+
+
+def broken(limits: Sequence[Limit], metrics: Mapping[str, float]) -> dict[str, float]:
+    """Text of each limit that `metrics` break, and by how much; limits on figures not there yet are left out."""
+    return {
+        str(limit): excess
+        for limit in limits
+        if limit.metric in metrics and (excess := limit.excess(metrics[limit.metric])) > 0
+    }
+
+
+def _measure(
+    work: Workshop, artifact: Artifact, reference: Path | None, kernel_ms_at_start: float | None
+) -> Latency:
+    target = work.config.target
+    run = open_artifact(artifact.path, target).timer()
+    run_reference = open_artifact(reference / MODEL_FILE, target).timer() if reference else None
+    return measure(run, lock=work.lock, reference=run_reference, kernel_ms_at_start=kernel_ms_at_start)

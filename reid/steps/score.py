@@ -1,0 +1,123 @@
+"""Step 8: evaluate the exported file itself, on identities that no training saw."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reid.config import Target
+from reid.data import Sample, decode_images
+from reid.evaluate import RankingResult, evaluate
+from reid.files import read_json, write_json
+from reid.models import build
+from reid.runtime import open_artifact
+from reid.steps.data import TrialData
+from reid.steps.dense import dense_skeleton
+from reid.steps.deploy import Deployed
+from reid.steps.workshop import Workshop
+from reid.train import embed
+
+__all__ = [
+    "PROTOCOL",
+    "metrics_of",
+    "score_file",
+    "score_on_validation",
+    "score_weights",
+    "untrained_mean_ap",
+]
+
+PROTOCOL = (
+    "validation identities, one query per identity and camera, single-query, cosine, same camera excluded"
+)
+
+
+def metrics_of(ranking: RankingResult) -> dict[str, float]:
+    """The figures of a ranking that go into a record, as fractions."""
+    return {
+        "mAP": ranking.mAP,
+        "mAP_trapezoid": ranking.mAP_trapezoid,
+        "rank1": ranking.rank1,
+        "rank5": ranking.rank5,
+        "rank10": ranking.rank10,
+    }
+
+
+def score_on_validation(work: Workshop, data: TrialData, deployed: Deployed) -> dict[str, float]:
+    """Retrieval accuracy of an exported file on the validation identities, with all cores the trial may use."""
+
+    def compute(folder: Path) -> None:
+        runtime = open_artifact(deployed.artifact.path, _all_cores(work.config.target))
+        write_json(folder / "metrics.json", metrics_of(_rank(work, data, runtime.embed)))
+
+    folder, _ = work.stage("evaluate", 1, {"protocol": PROTOCOL}, (deployed.key, data.key), compute)
+    metrics: dict[str, float] = read_json(folder / "metrics.json")
+    return metrics
+
+
+def untrained_mean_ap(work: Workshop, data: TrialData) -> float:
+    """Mean average precision of the same network with random weights: what any trained one must beat."""
+    model = dense_skeleton(work.config, data)
+
+    def compute(folder: Path) -> None:
+        ranking = _rank(work, data, lambda images: embed(model, images))
+        write_json(folder / "metrics.json", metrics_of(ranking))
+
+    parameters = {"backbone": work.config.backbone, "seed": work.config.seed}
+    folder, _ = work.stage("untrained", 1, parameters, (data.key,), compute)
+    return float(read_json(folder / "metrics.json")["mAP"])
+
+
+def score_file(
+    model: Path, target: Target, root: Path, query: Sequence[Sample], gallery: Sequence[Sample]
+) -> RankingResult:
+    """Retrieval accuracy of an exported file; the test split is for members of the front and for picks only.
+
+    Args:
+        model: the ONNX file.
+        target: runtime and threads to embed with.
+        root: of the dataset, beside which decoded images are kept.
+        query: samples that are searched for.
+        gallery: samples that are searched in.
+
+    Raises:
+        DataError: an image is damaged, or no query has a match.
+        ArtifactError: the file cannot be opened.
+    """
+    runtime = open_artifact(model, target)
+    size = (runtime.spec.height, runtime.spec.width)
+    images = [decode_images(part, size, root).array for part in (query, gallery)]
+    return evaluate(runtime.embed, query, images[0], gallery, images[1])
+
+
+def score_weights(
+    weights: Path,
+    backbone: str,
+    input_size: tuple[int, int],
+    root: Path,
+    query: Sequence[Sample],
+    gallery: Sequence[Sample],
+) -> RankingResult:
+    """Retrieval accuracy of a bare state dict in torch, without export; arguments as for `score_file`.
+
+    Raises:
+        ConfigError: unknown backbone, or weights of another one.
+        DataError: an image is damaged, or no query has a match.
+    """
+    # The classifier plays no part in retrieval, so its width is free.
+    model = build(backbone, 1, weights=weights)
+    images = [decode_images(part, input_size, root).array for part in (query, gallery)]
+    return evaluate(lambda batch: embed(model, batch), query, images[0], gallery, images[1])
+
+
+def _rank(
+    work: Workshop, data: TrialData, embed_images: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+) -> RankingResult:
+    return evaluate(
+        embed_images, data.query, data.query_images, data.gallery, data.gallery_images, gate=work.lock.shared
+    )
+
+
+def _all_cores(target: Target) -> Target:
+    return Target(runtime=target.runtime, device=target.device, threads=torch.get_num_threads(), batch=32)

@@ -1,0 +1,73 @@
+"""What every step of a trial needs: its configuration, the stage cache, the device lock and a log."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from reid.config import TrialConfig
+from reid.outcome import StageReport
+from reid.stages import StageCache, stage_key
+from reid.timing import DeviceLock
+
+__all__ = ["Workshop"]
+
+
+class Workshop:
+    """One trial in the making.
+
+    Attributes:
+        config: what was asked.
+        lock: of the device that trains and is timed.
+        say: told one line at each step.
+        stages: what was done so far, in order.
+        curves: one mapping per trained epoch.
+        checks: figures that prove the artifact faithful.
+    """
+
+    def __init__(self, config: TrialConfig, cache: StageCache, say: Callable[[str], None]) -> None:
+        self.config = config
+        self.say = say
+        self.lock = DeviceLock(config.target.device)
+        self.stages: list[StageReport] = []
+        self.curves: list[Mapping[str, Any]] = []
+        self.checks: dict[str, Any] = {}
+        self._cache = cache
+
+    def stage(
+        self,
+        name: str,
+        version: int,
+        parameters: Mapping[str, Any],
+        inputs: tuple[str, ...],
+        compute: Callable[[Path], None],
+    ) -> tuple[Path, str]:
+        """Run a stage through the cache and note it.
+
+        Args:
+            name: letters only.
+            version: raised whenever the stage's code changes its result.
+            parameters: JSON values that matter to the stage, and no others.
+            inputs: keys of the stages or data that it reads.
+            compute: fills the folder that it is given.
+
+        Returns:
+            The stage's folder, to be read only, and its key.
+        """
+        key = stage_key(name, version, parameters, inputs)
+        start = time.perf_counter()
+        folder, cached = self._cache.get_or_compute(key, compute)
+        seconds = time.perf_counter() - start
+        self.stages.append(StageReport(name=name, key=key, seconds=seconds, cached=cached))
+        self.say(f"{name}: {'from the cache' if cached else f'{seconds:.1f} s'}")
+        return folder, key
+
+    @contextmanager
+    def uncached(self, name: str) -> Iterator[None]:
+        """Note a stage that is never cached, such as timing."""
+        start = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - start
+        self.stages.append(StageReport(name=name, key="", seconds=seconds, cached=False))
+        self.say(f"{name}: {seconds:.1f} s")

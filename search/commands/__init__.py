@@ -1,0 +1,1 @@
+"""Commands of `reid-pareto`, one module each; `search.cli` registers them."""

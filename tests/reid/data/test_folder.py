@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+
+from reid.data.folder import building
+from reid.errors import ConfigError, ResourceError
+from reid.files import write_blocks
+
+
+def test_the_folder_appears_only_when_it_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "data"
+    with building(target) as work:
+        write_blocks(work / "a", [b"12", b"3"])
+        assert not target.exists()
+        assert work.parent == target.parent
+    assert (target / "a").read_bytes() == b"123"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_an_empty_folder_may_become_the_target(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with building(tmp_path / "data") as work:
+        write_blocks(work / "a", [])
+    assert (tmp_path / "data" / "a").read_bytes() == b""
+
+
+def fail_inside(target: Path, error: type[BaseException]) -> None:
+    with building(target) as work:
+        write_blocks(work / "a", [b"1"])
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failure_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error):
+        fail_inside(tmp_path / "data", error)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_target_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine").write_text("kept")
+    with pytest.raises(ConfigError, match="is not empty"), building(tmp_path / "data"):
+        pass
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(ConfigError, match="is not empty"), building(tmp_path / "file"):
+        pass
+    assert (tmp_path / "data" / "mine").read_text() == (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_place_that_cannot_be_written_is_a_resource_error() -> None:
+    target = Path("/proc/reid-pareto/data")
+    with pytest.raises(ResourceError, match=f"cannot write {target}"), building(target):
+        pass
+
+
+def test_blocks_never_replace_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("kept")
+    with pytest.raises(FileExistsError):
+        write_blocks(tmp_path / "a", [b"lost"])
+    assert (tmp_path / "a").read_text() == "kept"

@@ -1,0 +1,36 @@
+import threading
+from itertools import count
+
+import pytest
+
+from reid.data.parallel import map_in_order
+
+
+@pytest.mark.parametrize("workers", [1, 3, None])
+@pytest.mark.parametrize("length", [0, 1, 64, 65, 1000])
+def test_results_come_in_the_order_of_the_items(workers: int | None, length: int) -> None:
+    results = map_in_order(lambda n: n * n, range(length), what="square", workers=workers)
+    assert list(results) == [n * n for n in range(length)]
+
+
+def test_progress_is_told_in_the_callers_thread() -> None:
+    told: list[tuple[str, int, int, int]] = []
+
+    def progress(what: str, done: int, total: int) -> None:
+        told.append((what, done, total, threading.get_ident()))
+
+    list(map_in_order(str, range(150), what="say", workers=2, progress=progress))
+    assert told == [("say", done, 150, threading.get_ident()) for done in (64, 128, 150)]
+
+
+def test_an_error_reaches_the_caller() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(map_in_order(lambda n: 1 // (n - 70), range(200), what="divide", workers=2))
+
+
+def test_work_does_not_run_far_ahead_of_the_reader() -> None:
+    started = count()
+    results = map_in_order(lambda _: next(started), range(100_000), what="count", workers=2)
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert next(started) < 1000
