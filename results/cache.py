@@ -1,0 +1,135 @@
+"""Stages by content, shared by all processes that can lock the folder: computed once, verified when read.
+
+cache/KEY/               the files of the stage and COMMIT.json
+cache/KEY.work/          being computed, or left by a process that died: the next one continues in it
+cache/KEY.lock           held while KEY is looked up or computed; the kernel frees it when its holder dies
+cache/KEY.failed.json    a configuration that cannot work, with the reason
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reid.errors import ConfigError, ResourceError, StudyDamaged, UnverifiedError
+from reid.files import remove_tree, sync_folder
+from results.manifest import MANIFEST, commit_folder, verify_folder
+from results.record import one_line
+from results.sealed import read_sealed, write_sealed
+
+__all__ = ["DiskCache"]
+
+
+class DiskCache:
+    """Keeps what stages produce in one folder.
+
+    Args:
+        folder: local or NFS; made when absent.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    def get_or_compute(self, key: str, compute: Callable[[Path], None]) -> tuple[Path, bool]:
+        """The committed folder of stage `key`, computed unless it is there whole.
+
+        Callers that need the same key at once wait for the first; a folder that fails its hashes is computed
+        anew, never served.
+
+        Args:
+            key: letters, digits, "-", "_" and ".", from `reid.stages.stage_key`.
+            compute: fills a work folder. After a crash, or any error but a ConfigError, the next caller gets
+                the same folder with what it held, so that epochs are continued.
+
+        Returns:
+            The folder, to be read only, and whether it was there already.
+
+        Raises:
+            ConfigError: `compute` raised it, now or at an earlier call (remembered, not computed again).
+            ResourceError: the disk is full, read-only or not permitted.
+            Exception: whatever else `compute` raises; forgotten.
+        """
+        if not _KEY.fullmatch(key):
+            raise ConfigError(f"key of a stage must be letters, digits, '-', '_' or '.', got {key!r}")
+        with self._locked(key):
+            folder = self.folder / key
+            if _is_whole(folder):
+                return folder, True
+            self._refuse_known_failure(key)
+            work = self.folder / f"{key}.work"
+            _make(work)
+            try:
+                compute(work)
+            except ConfigError as error:
+                self._remember_failure(key, error)
+                remove_tree(work)
+                raise
+            _publish(work, folder)
+            return folder, False
+
+    @contextmanager
+    def _locked(self, key: str) -> Iterator[None]:
+        _make(self.folder)
+        try:
+            path = self.folder / f"{key}.lock"
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ResourceError(f"cannot lock {path}: {error.strerror or error}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            # Closing is not enough: a forked child (a data loader) would go on holding the lock.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
+
+    def _failure_path(self, key: str) -> Path:
+        return self.folder / f"{key}.failed.json"
+
+    def _remember_failure(self, key: str, error: ConfigError) -> None:
+        write_sealed(
+            self._failure_path(key), {"schema": 1, "kind": "ConfigError", "message": one_line(str(error))}
+        )
+
+    def _refuse_known_failure(self, key: str) -> None:
+        path = self._failure_path(key)
+        try:
+            message = read_sealed(path)["message"]
+        except FileNotFoundError:
+            return
+        except StudyDamaged:
+            path.unlink()
+            return
+        raise ConfigError(f"{message} (known from {path}; remove it to try again)")
+
+
+# Ends in no ".work", ".lock" or ".failed.json", so that no key is another key's helper.
+_KEY = re.compile(r"(?!.*\.(?:work|lock|json)$)[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        verify_folder(folder)
+    except UnverifiedError:
+        return False
+    return True
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(f"cannot make {folder}: {error.strerror or error}") from error
+
+
+def _publish(work: Path, folder: Path) -> None:
+    (folder / MANIFEST).unlink(missing_ok=True)
+    remove_tree(folder)
+    commit_folder(work)
+    try:
+        os.replace(work, folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise ResourceError(f"cannot write {folder}: {error.strerror or error}") from error

@@ -1,0 +1,102 @@
+"""The front as a PNG, for pages that cannot run the report."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
+
+from reid.files import write_with
+from results.record import Record, one_line
+from results.report_data import Snapshot, axes_of, kinds_of, limit_lines
+from results.study import Study
+from results.wish import better_higher
+
+__all__ = ["write_front_png"]
+
+_LOOKS: dict[str, dict[str, Any]] = {
+    "dominated": {"marker": "o", "color": "#a9b4c4", "markersize": 5, "label": "dominated"},
+    "untrusted": {
+        "marker": "o",
+        "color": "#b7791f",
+        "markerfacecolor": "none",
+        "label": "latency not trusted",
+    },
+    "front": {"marker": "o", "color": "#0b63ce", "markersize": 7, "label": "front"},
+}
+
+
+def write_front_png(study: Study, path: Path) -> Path:
+    """Draw accuracy over cost (logarithmic) with the front, the baseline and the limits.
+
+    Args:
+        study: read side of the study.
+        path: PNG file to write; it is replaced.
+
+    Raises:
+        ConfigError: the study has fewer than two objectives.
+        ResourceError: the file cannot be written.
+    """
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    _draw(axes, Snapshot.of(study))
+    return write_with(path, lambda temporary: figure.savefig(temporary, format="png", dpi=150))
+
+
+def _draw(axes: Any, study: Snapshot) -> None:
+    records, baseline, names = study.trials, study.baseline, axes_of(study.objectives)
+    kinds = kinds_of(records, study.objectives)
+    for kind, look in _LOOKS.items():
+        points = [r for r in records if kinds[r.number] == kind and {names.x, names.y} <= r.metrics.keys()]
+        if points:
+            places = sorted(_point(record, names.x, names.y) for record in points)
+            axes.plot(*zip(*places, strict=True), linestyle="none", **look)
+            if kind == "front":
+                _connect(axes, places, points, names.x, names.y)
+    if baseline and {names.x, names.y} <= baseline.metrics.keys():
+        x, y = _point(baseline, names.x, names.y)
+        axes.plot(x, y, "D", color="#6b3fa0", markersize=8, label="dense fp32 baseline", linestyle="none")
+    _draw_limits(axes, study, names.x, names.y)
+    # Names of studies and limits may hold dollar signs, which would otherwise be read as formulas.
+    axes.set_title(one_line(str(study.definition["name"]), 80), parse_math=False)
+    axes.set_xlabel(_label(names.x), parse_math=False)
+    axes.set_ylabel(_label(names.y), parse_math=False)
+    axes.grid(color="#e9ecf1", which="both")
+    axes.set_axisbelow(True)
+    if axes.get_legend_handles_labels()[0]:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(ScalarFormatter())
+        axes.legend(frameon=False)
+
+
+def _connect(axes: Any, places: list[tuple[float, float]], points: list[Record], x: str, y: str) -> None:
+    xs, ys = zip(*places, strict=True)
+    where = "post" if better_higher(y) else "pre"
+    axes.step(xs, ys, where=where, color="#0b63ce", linewidth=1.2)
+    if x == "latency_ms":
+        ends = [[r.metrics.get(f"latency_{p}_ms", r.metrics[x]) for r in points] for p in ("p10", "p90")]
+        axes.hlines([_point(r, x, y)[1] for r in points], *ends, color="#0b63ce", linewidth=2.5, alpha=0.4)
+
+
+def _draw_limits(axes: Any, study: Snapshot, x: str, y: str) -> None:
+    for text, value in limit_lines(study.definition["limits"], study.baseline).items():
+        metric = text.split()[0]
+        if value is None or metric not in (x, y):
+            continue
+        draw = axes.axvline if metric == x else axes.axhline
+        draw(_scaled(metric, value), color="#b4232f", linestyle="--", linewidth=1)
+
+
+def _point(record: Record, x: str, y: str) -> tuple[float, float]:
+    return _scaled(x, record.metrics[x]), _scaled(y, record.metrics[y])
+
+
+def _scaled(metric: str, value: float) -> float:
+    return 100 * value if better_higher(metric) else value
+
+
+def _label(metric: str) -> str:
+    if better_higher(metric):
+        return f"{metric} (%)"
+    return "latency (ms)" if metric == "latency_ms" else metric

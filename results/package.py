@@ -1,0 +1,178 @@
+"""Make the chosen trial a folder that runs on its target and can be checked there."""
+
+import os
+import shlex
+import shutil
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+from uuid import uuid4
+
+import yaml
+
+from reid.errors import ConfigError, ResourceError, UnverifiedError
+from reid.files import read_json, remove_tree, sync_folder, write_atomic, write_json, write_with
+from results.card import model_card
+from results.package_manifest import write_package_manifest
+from results.record import Record
+from results.reference import Embed, write_reference
+from results.study import Study
+
+__all__ = ["build_package"]
+
+_SCHEMA = 1
+_FROM_ARTIFACT = ("model.onnx", "input_spec.json")
+# What may be told of the machine: names of hosts and users stay behind.
+_DEVICE_KEYS = ("device", "cpu", "gpu", "cores")
+
+
+def build_package(study: Study, record: Record, out: Path, *, embed: Embed) -> Path:
+    """Write the package of a trial, all at once; the same trial gives the same bytes.
+
+    The folder holds model.onnx, input_spec.json, metrics.json, model_card.md, reproduce.yaml, reference.json,
+    embed.py and manifest.json; no path of this machine, nothing of its environment, nothing of the dataset.
+
+    Args:
+        study: where the trial lies; its artifact's hashes are checked first.
+        record: the trial.
+        out: folder to make; it must not exist.
+        embed: (N, H, W, 3) uint8 RGB -> (N, D) float32 through the trial's artifact; it is called after the
+            artifact's hashes were checked.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ConfigError: `out` exists, or the trial has no artifact.
+        UnverifiedError: the artifact differs from its hashes or lacks a file.
+        ArtifactError: the network gives no usable embeddings.
+        ResourceError: the folder cannot be written; nothing is left behind.
+    """
+    if out.exists() or out.is_symlink():
+        raise ConfigError(f"{out} exists already: give --out a new folder, or remove it")
+    if record.artifact is None:
+        raise ConfigError(f"trial {record.number} kept no artifact and cannot be packaged; pick another")
+    artifact = study.artifact(record.number)
+    work = out.with_name(f".{out.name}.{uuid4().hex[:8]}.tmp")
+    try:
+        _fill(work, study, record, artifact, embed)
+        sync_folder(work)
+        os.rename(work, out)
+        sync_folder(out.parent)
+    except OSError as error:
+        raise ResourceError(f"cannot write {out}: {error.strerror or error}") from error
+    finally:
+        if work.exists():
+            remove_tree(work)
+    return out
+
+
+def _fill(work: Path, study: Study, record: Record, artifact: Path, embed: Embed) -> None:
+    for name in _FROM_ARTIFACT:
+        _copy(artifact / name, work / name)
+    config = _without_paths(record.config)
+    test = study.test_record(record.number)
+    write_json(work / "metrics.json", _metrics(study, record, test, config))
+    write_atomic(work / "reproduce.yaml", _reproduction(study, record, config))
+    write_atomic(
+        work / "model_card.md",
+        model_card(
+            record=record,
+            baseline=study.baseline,
+            test=_test_metrics(test),
+            study_name=str(study.definition.get("name", "unnamed")),
+            config=config,
+            device=_device(record),
+        ),
+    )
+    write_reference(work / "reference.json", _input_size(artifact / "input_spec.json"), embed)
+    write_atomic(work / "embed.py", (resources.files("results") / "templates" / "embed.py").read_bytes())
+    write_package_manifest(work)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not source.is_file():
+        raise UnverifiedError(f"{source} is missing; the trial's artifact is not whole")
+
+    def copy(temporary: Path) -> None:
+        shutil.copyfile(source, temporary)
+
+    write_with(target, copy)
+
+
+def _without_paths(value: Any) -> Any:
+    """Plain values in which every absolute path is cut down to its last part."""
+    if isinstance(value, Mapping):
+        return {key: _without_paths(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(item) for item in value]
+    if isinstance(value, str):
+        for flavour in (PurePosixPath, PureWindowsPath):
+            if flavour(value).is_absolute():
+                return flavour(value).name
+    return value
+
+
+def _metrics(
+    study: Study, record: Record, test: Mapping[str, Any] | None, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    baseline = study.baseline
+    return {
+        "schema": _SCHEMA,
+        "trial": record.number,
+        "study": study.definition.get("name"),
+        "protocol": record.protocol,
+        "validation": record.metrics,
+        "baseline_validation": baseline.metrics if baseline else None,
+        "test": _without_paths(test),
+        "latency_trusted": record.latency_trusted,
+        "target": config.get("target"),
+        "device": _device(record),
+        "checks": _without_paths(record.checks),
+        "versions": _without_paths(record.versions),
+        "finished_at": record.finished_at,
+    }
+
+
+def _test_metrics(test: Mapping[str, Any] | None) -> dict[str, float]:
+    metrics = (test or {}).get("metrics", {})
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
+
+
+def _device(record: Record) -> str:
+    known = [str(record.worker[key]) for key in _DEVICE_KEYS if record.worker.get(key)]
+    return ", ".join(known) or "not recorded"
+
+
+def _input_size(path: Path) -> tuple[int, int]:
+    try:
+        spec = read_json(path)
+        return int(spec["height"]), int(spec["width"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnverifiedError(f"{path}: is no input specification: {error}") from error
+
+
+def _reproduction(study: Study, record: Record, config: Mapping[str, Any]) -> str:
+    """The trial as a space file of one point, headed by the command that runs it."""
+    params = {name: config.get(name, value) for name, value in _without_paths(record.params).items()}
+    space = {
+        "name": f"trial-{record.number}",
+        "dataset": config.get("dataset"),
+        "fixed": {k: v for k, v in config.items() if k not in params and k not in ("dataset", "target")},
+        "parameters": {name: {"choice": [value]} for name, value in params.items()},
+        "objectives": dict(study.objectives),
+        "target": config.get("target", {}),
+    }
+    settings = " ".join(f"--set {shlex.quote(f'{k}={_scalar(v)}')}" for k, v in params.items())
+    head = [
+        "# The trial behind this package, as a space of one point. To run it again:",
+        f"#   reid-pareto trial --space reproduce.yaml --data DATA {settings} --out RUN",
+    ]
+    if config.get("weights"):
+        head.append("# fixed.weights is a file name only: put the path of your copy there.")
+    return "\n".join([*head, yaml.safe_dump(space, sort_keys=False, allow_unicode=False)])
+
+
+def _scalar(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("\n...\n").strip()

@@ -1,0 +1,92 @@
+"""Sentences about a choice: why this trial, what the others would give, why nothing fits."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from results.record import Record
+from results.wish import Wish, better_higher, figure
+
+__all__ = ["compare", "join", "why_best", "why_empty", "why_none_within"]
+
+_NEAREST = 3
+
+
+def join(parts: Iterable[str]) -> str:
+    """Join as in "a, b and c"."""
+    words = list(parts)
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def compare(record: Record, chosen: Record, objectives: Collection[str]) -> str:
+    """The objectives of a record with their difference to the chosen one, e.g. "mAP 0.71 (+0.01)"."""
+    return ", ".join(
+        f"{name} {figure(record.metrics[name])} ({_signed(record.metrics[name] - chosen.metrics[name])})"
+        for name in objectives
+    )
+
+
+def why_best(order: Sequence[Record], wanted: Sequence[str], wishes: Sequence[Wish]) -> str:
+    """One sentence on why the first of `order` was chosen.
+
+    Args:
+        order: those that could be chosen, best first, at least one.
+        wanted: the objectives by which they were ordered.
+        wishes: the limits that all of them meet.
+    """
+    number, count = order[0].number, len(order)
+    limits = f" with {join(wish.text for wish in wishes)}" if wishes else ""
+    figures = ", ".join(f"{name} {figure(order[0].metrics[name])}" for name in wanted)
+    if len(wanted) > 1:
+        return f"Trial {number} is the knee of the front of {_trials(count)}{limits}: {figures}."
+    best = "highest" if better_higher(wanted[0]) else "lowest"
+    return f"Trial {number} has the {best} {wanted[0]} of {_trials(count)}{limits}: {figures}."
+
+
+def why_none_within(candidates: Sequence[Record], wishes: Sequence[Wish]) -> str:
+    """Which trials miss the limits least, and by how much; relative misses of several limits add up."""
+
+    def distance(record: Record) -> tuple[float, int]:
+        return sum(wish.relative_excess(record) for wish in wishes), record.number
+
+    nearest = [
+        f"trial {record.number} ({join(w.describe_excess(record) for w in wishes if w.excess(record) > 0)})"
+        for record in sorted(candidates, key=distance)[:_NEAREST]
+    ]
+    limits = join(wish.text for wish in wishes)
+    return f"none of {_trials(len(candidates))} meets {limits}; nearest: {', '.join(nearest)}"
+
+
+def why_empty(records: Sequence[Record]) -> str:
+    """Why a study has nothing to choose from, with the infeasible trials that miss its limits least."""
+    if not records:
+        return "the study has no committed trial yet; run reid-pareto search first"
+    untrusted = sum(record.status == "complete" and not record.latency_trusted for record in records)
+    counts = {
+        "failed": sum(record.status == "failed" for record in records),
+        "infeasible": sum(record.status == "infeasible" for record in records),
+        "with untrusted latency": untrusted,
+    }
+    broken = sorted(
+        (record for record in records if record.violations),
+        key=lambda record: sum(record.violations.values()),
+    )
+    nearest = [f"trial {record.number} ({_broken(record.violations)})" for record in broken[:_NEAREST]]
+    return f"none of {_count(len(records), 'trial')} can be picked: " + (
+        ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        + (f"; nearest: {', '.join(nearest)}" if nearest else "")
+    )
+
+
+def _broken(violations: Mapping[str, float]) -> str:
+    return join(f"{limit} broken by {figure(excess)}" for limit, excess in violations.items())
+
+
+def _trials(count: int) -> str:
+    return _count(count, "trusted, feasible trial")
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
+
+
+def _signed(difference: float) -> str:
+    return f"{'+' if difference >= 0 else '-'}{figure(abs(difference))}"

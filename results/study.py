@@ -1,0 +1,285 @@
+"""The read side of a study: what was asked, what came of it, and which trials no other beats.
+
+The records are the only truth (DESIGN section 4). Every file is checked against its own digest when it is
+read, and nothing here writes; the write side is results/store.py.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from reid.errors import ConfigError, StudyDamaged, UnverifiedError
+from results import layout
+from results.front import pareto_front
+from results.hypervolume import hypervolume
+from results.manifest import verify_folder
+from results.record import BASELINE_NUMBER, Record
+from results.sealed import read_sealed
+from results.table import table_of
+
+__all__ = ["STUDY_SCHEMA", "Started", "Study", "front_of", "objective_values", "open_study"]
+
+STUDY_SCHEMA = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A trial that was begun and not committed.
+
+    Attributes:
+        number: of the trial.
+        attempt: how often it was begun, >= 1.
+        params: the searched parameters it was begun with.
+        started_at: ISO 8601, UTC.
+    """
+
+    number: int
+    attempt: int
+    params: dict[str, Any]
+    started_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A study folder, to be read. Every call reads the folder anew, so that a running search can be watched.
+
+    Attributes:
+        path: the folder.
+        definition: content of `study.json`: what was asked, never changed.
+    """
+
+    path: Path
+    definition: dict[str, Any]
+
+    @property
+    def objectives(self) -> dict[str, str]:
+        """Metric -> "maximize" or "minimize", in the order of the definition."""
+        return dict(self.definition["objectives"])
+
+    @property
+    def baseline(self) -> Record | None:
+        """The dense fp32 network of the study, once it was run.
+
+        Raises:
+            StudyDamaged: its record cannot be read.
+        """
+        try:
+            return _read_record(layout.record_path(self.path, BASELINE_NUMBER), BASELINE_NUMBER)
+        except FileNotFoundError:
+            return None
+
+    @property
+    def reference_point(self) -> dict[str, float] | None:
+        """Metric -> the worst value that counts for the hypervolume.
+
+        Taken from the definition; where that is None, 0 for what is maximized and the baseline's figure for
+        what is minimized. None before there is a baseline to say so.
+        """
+        given = self.definition["reference_point"]
+        if given is not None:
+            return {name: float(given[name]) for name in self.objectives}
+        metrics = self.baseline.metrics if self.baseline else {}
+        point = {
+            name: 0.0 if direction == "maximize" else metrics.get(name)
+            for name, direction in self.objectives.items()
+        }
+        known = {name: value for name, value in point.items() if value is not None}
+        return known if metrics and len(known) == len(point) else None
+
+    def records(self, *, salvage: bool = False) -> list[Record]:
+        """All committed trials without the baseline, by number.
+
+        Args:
+            salvage: leave out the records that cannot be read (`damaged` lists them).
+
+        Raises:
+            StudyDamaged: a record is torn, altered or of a newer schema; names the file. Not with `salvage`.
+        """
+        return _read_all(layout.record_paths(self.path), _read_record, salvage)
+
+    def damaged(self) -> tuple[str, ...]:
+        """One line for each file about a trial that cannot be read; names the file."""
+        return tuple(_problems(self.path))
+
+    def record(self, number: int) -> Record:
+        """The record of one trial; -1 is the baseline.
+
+        Raises:
+            ConfigError: no such trial was committed.
+            StudyDamaged: its record cannot be read.
+        """
+        try:
+            return _read_record(layout.record_path(self.path, number), number)
+        except FileNotFoundError as error:
+            raise ConfigError(f"{self.path} has no committed trial {number}") from error
+
+    def test_record(self, number: int) -> dict[str, Any] | None:
+        """Figures of a trial on the test split, or None while they were not taken."""
+        return self.fact(number, "test")
+
+    def fact(self, number: int, kind: str) -> dict[str, Any] | None:
+        """A later fact about a trial, as `commit_fact` was given it, or None.
+
+        Raises:
+            StudyDamaged: the file is torn, altered or about another trial.
+        """
+        path = layout.fact_path(self.path, number, kind)
+        try:
+            body = read_sealed(path)
+        except FileNotFoundError:
+            return None
+        if body.get("number") != number or body.get("kind") != kind or not isinstance(body.get("fact"), dict):
+            raise StudyDamaged(f"{path}: holds no fact {kind!r} about trial {number}")
+        fact: dict[str, Any] = body["fact"]
+        return fact
+
+    def started(self, *, salvage: bool = False) -> tuple[Started, ...]:
+        """Trials begun and not committed, without the baseline, by number: what a resumed search runs again.
+
+        Args:
+            salvage: leave out the notes that cannot be read (`damaged` lists them).
+
+        Raises:
+            StudyDamaged: such a note is torn or altered. Not with `salvage`.
+        """
+        begun = {
+            number: path
+            for number, path in layout.started_paths(self.path).items()
+            if not layout.record_path(self.path, number).exists()
+        }
+        return tuple(_read_all(begun, _read_started, salvage))
+
+    def front(self, *, salvage: bool = False) -> list[Record]:
+        """The trials that no other beats, best in the first objective first.
+
+        Only complete, feasible trials with a trusted latency take part.
+        """
+        return front_of(self.records(salvage=salvage), self.objectives)
+
+    def hypervolume(self, front: Sequence[Record] | None = None) -> float | None:
+        """Volume between the front and `reference_point`; None while there is no such point.
+
+        Args:
+            front: what `front` gave; read anew when None.
+        """
+        point = self.reference_point
+        if point is None:
+            return None
+        values = objective_values(self.front() if front is None else front, self.objectives)
+        return hypervolume(values, list(self.objectives.values()), list(point.values()))
+
+    def table(self, *, salvage: bool = False) -> pa.Table:
+        """All committed trials as one table, a row each (columns: `results.table.table_of`)."""
+        return table_of(self.records(salvage=salvage))
+
+    def artifact(self, number: int) -> Path:
+        """The folder of a trial's exported file, every file compared with its manifest.
+
+        Raises:
+            UnverifiedError: nothing was committed, or a file is missing, short or altered; names it.
+        """
+        folder = layout.artifact_folder(self.path, number)
+        if not folder.is_dir():
+            raise UnverifiedError(f"{folder}: trial {number} has no artifact")
+        return verify_folder(folder)
+
+
+def open_study(path: Path | str) -> Study:
+    """Open a study for reading.
+
+    Raises:
+        ConfigError: there is no study at `path`.
+        StudyDamaged: `study.json` is torn, altered, or of a newer schema.
+    """
+    root = Path(path)
+    file = layout.definition_path(root)
+    try:
+        body = read_sealed(file)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ConfigError(f"no study at {path} (no study.json); reid-pareto search makes one") from error
+    schema = body.get("schema")
+    if schema != STUDY_SCHEMA:
+        raise StudyDamaged(
+            f"{file}: schema {schema!r} is not {STUDY_SCHEMA}, which this version reads; upgrade"
+        )
+    return Study(path=root, definition=body)
+
+
+def front_of(records: Sequence[Record], objectives: Mapping[str, str]) -> list[Record]:
+    """The complete, feasible, trusted ones among `records` that no other of them beats.
+
+    Args:
+        records: in any order.
+        objectives: metric -> "maximize" or "minimize".
+
+    Returns:
+        Best in the first objective first, equal ones by number; a record that lacks a metric is left out.
+    """
+    candidates = [record for record in records if record.feasible and record.latency_trusted]
+    values = objective_values(candidates, objectives)
+    chosen = np.flatnonzero(pareto_front(values, list(objectives.values())))
+    sign = -1.0 if next(iter(objectives.values())) == "maximize" else 1.0
+    order = sorted(chosen, key=lambda row: (sign * values[row, 0], candidates[row].number))
+    return [candidates[row] for row in order]
+
+
+def objective_values(records: Sequence[Record], objectives: Mapping[str, str]) -> NDArray[np.float64]:
+    """(N, M) float64: the objectives of each record, NaN where it was not measured."""
+    rows = [[record.metrics.get(name, np.nan) for name in objectives] for record in records]
+    return np.array(rows, dtype=np.float64).reshape(len(records), len(objectives))
+
+
+def _read_all(paths: Mapping[int, Path], read: Callable[[Path, int], T], salvage: bool) -> list[T]:
+    found = []
+    for number, path in paths.items():
+        try:
+            found.append(read(path, number))
+        except FileNotFoundError:
+            continue  # A note that was committed between the listing and the reading.
+        except StudyDamaged:
+            if not salvage:
+                raise
+    return found
+
+
+def _read_record(path: Path, number: int) -> Record:
+    record = Record.from_dict(read_sealed(path), path)
+    if record.number != number:
+        raise StudyDamaged(f"{path}: holds trial {record.number}; restore it or go on with --salvage")
+    return record
+
+
+def _read_started(path: Path, number: int) -> Started:
+    body = read_sealed(path)
+    try:
+        note = Started(**{name: value for name, value in body.items() if name != "schema"})
+    except TypeError as error:
+        raise StudyDamaged(f"{path}: is no note of a begun trial") from error
+    if note.number != number:
+        raise StudyDamaged(f"{path}: is about trial {note.number}")
+    return note
+
+
+def _problems(study: Path) -> Iterator[str]:
+    records = layout.record_paths(study)
+    records[BASELINE_NUMBER] = layout.record_path(study, BASELINE_NUMBER)
+    numbers = {path: number for number, path in records.items()}
+    for path in sorted(layout.trials_folder(study).glob("*.json")):
+        if layout.is_temporary(path.name):
+            continue
+        try:
+            if path in numbers:
+                _read_record(path, numbers[path])
+            else:
+                read_sealed(path)
+        except FileNotFoundError:
+            continue
+        except StudyDamaged as error:
+            yield str(error)

@@ -1,0 +1,116 @@
+"""`reid-pareto front`: the trials that no other beats."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from reid.errors import ConfigError
+from results.record import Record, one_line
+from results.study import Study, open_study
+from results.table import csv_text
+from search.console import out as console
+from search.console import print_json
+from search.figures import figure_text
+
+__all__ = ["describe_front", "front"]
+
+_ALSO_SHOWN = ("latency_ratio", "size_bytes")
+# Rich takes a pipe for 80 columns and would squeeze the table; a file may be wide.
+_FILE_COLUMNS = 240
+
+
+def front(
+    study: Annotated[Path, typer.Argument(help="Folder of the study.")],
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print as CSV, safe to open in a spreadsheet.")] = False,
+    salvage: Annotated[bool, typer.Option("--salvage", help="Leave damaged records out.")] = False,
+) -> None:
+    """List the trials that no other beats in all objectives at once.
+
+    Example: reid-pareto front runs/market --csv > front.csv
+    """
+    if json and csv:
+        raise ConfigError("--json and --csv exclude each other; give one")
+    opened = open_study(study)
+    records = opened.front(salvage=salvage)
+    if json:
+        print_json(describe_front(opened, records))
+    elif csv:
+        print(_csv(records, list(opened.objectives)), end="")
+    elif records:
+        target = console if console.is_terminal else Console(width=_FILE_COLUMNS)
+        target.print(_table(records, opened))
+    else:
+        console.print(
+            "the front is empty: no complete, feasible trial with a trusted latency yet", markup=False
+        )
+
+
+def describe_front(study: Study, records: Sequence[Record]) -> dict[str, Any]:
+    """What `front --json` prints, as plain values."""
+    baseline = study.baseline
+    return {
+        "study": str(study.path),
+        "objectives": study.objectives,
+        "baseline": baseline.metrics if baseline else None,
+        "front": [
+            {
+                "number": record.number,
+                "metrics": record.metrics,
+                "params": record.params,
+                "artifact": record.artifact,
+                "test": study.test_record(record.number),
+            }
+            for record in records
+        ],
+    }
+
+
+def _csv(records: Sequence[Record], objectives: Sequence[str]) -> str:
+    metrics = _ordered((record.metrics for record in records), first=objectives)
+    params = _ordered(record.params for record in records)
+    rows = [
+        [
+            record.number,
+            *(record.metrics.get(name) for name in metrics),
+            *(record.params.get(name) for name in params),
+        ]
+        for record in records
+    ]
+    # "params" is a metric, too (their count): the prefix tells the two apart.
+    return csv_text(["number", *metrics, *(f"params.{name}" for name in params)], rows)
+
+
+def _table(records: Sequence[Record], study: Study) -> Table:
+    baseline = study.baseline
+    shown = [*records, *([baseline] if baseline else [])]
+    measured = _ordered((record.metrics for record in shown), first=list(study.objectives))
+    metrics = [name for name in measured if name in study.objectives or name in _ALSO_SHOWN]
+    params = _ordered(record.params for record in records)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for name in ("trial", *metrics, *params):
+        # One word a line: names are wider than figures.
+        table.add_column(Text(one_line(name).replace("_", "\n")), justify="right", overflow="fold")
+    for record in shown:
+        cells = ["baseline" if record is baseline else str(record.number)]
+        cells += [figure_text(m, record.metrics[m]) if m in record.metrics else "" for m in metrics]
+        cells += ["" if name not in record.params else _value(record.params[name]) for name in params]
+        table.add_row(*(Text(cell) for cell in cells), style="dim" if record is baseline else "")
+    return table
+
+
+def _ordered(mappings: Any, first: Sequence[str] = ()) -> list[str]:
+    """Every key that occurs, each once, those of `first` before the others."""
+    return list(dict.fromkeys([*first, *(name for mapping in mappings for name in mapping)]))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return one_line("x".join(map(str, value)) if isinstance(value, list) else str(value))

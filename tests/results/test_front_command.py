@@ -1,0 +1,91 @@
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from reid.errors import ConfigError, StudyDamaged
+from results import Study, commit, commit_fact, layout
+from search.commands.front import front
+from tests.results.samples import failed_record, make_study, with_metrics
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    """A baseline, a front of two, one beaten trial and one that failed."""
+    made = make_study(tmp_path)
+    commit(made, with_metrics(-1, {"mAP": 0.82, "latency_ms": 16.2}, params={}))
+    commit(made, with_metrics(0, {"mAP": 0.7, "latency_ms": 5.0}))
+    commit(made, with_metrics(1, {"mAP": 0.6, "latency_ms": 3.0}, params={"knn": 4, "note": "=HYPERLINK(1)"}))
+    commit(made, with_metrics(2, {"mAP": 0.5, "latency_ms": 4.0}))
+    commit(made, failed_record(3))
+    return made
+
+
+def test_json_lists_the_front_with_what_is_known(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    commit_fact(study, 0, "test", {"mAP": 0.69})
+    front(study.path, json=True)
+    said = json.loads(capsys.readouterr().out)
+    assert said["objectives"] == {"mAP": "maximize", "latency_ms": "minimize"}
+    assert said["baseline"]["latency_ms"] == 16.2
+    assert [trial["number"] for trial in said["front"]] == [0, 1]
+    assert said["front"][0]["test"] == {"mAP": 0.69}
+    assert said["front"][1]["test"] is None
+    assert said["front"][1]["params"] == {"knn": 4, "note": "=HYPERLINK(1)"}
+    assert said["front"][0]["artifact"] == "artifacts/000000"
+
+
+def test_csv_has_a_row_per_trial_and_no_formula(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    front(study.path, csv=True)
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["number"], row["mAP"], row["latency_ms"]) for row in rows] == [
+        ("0", "0.7", "5.0"),
+        ("1", "0.6", "3.0"),
+    ]
+    assert [row["params"] for row in rows] == ["571208", "571208"]
+    assert [row["params.knn"] for row in rows] == ["2", "4"]
+    assert [row["params.note"] for row in rows] == ["", "'=HYPERLINK(1)"]
+    assert list(rows[0])[:3] == ["number", "mAP", "latency_ms"]
+
+
+def test_people_get_a_table_with_the_baseline(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    front(study.path)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[:5] for row in rows if row and row[0] in ("0", "1", "2", "baseline")] == [
+        ["0", "70.0", "%", "5", "ms"],
+        ["1", "60.0", "%", "3", "ms"],
+        ["baseline", "82.0", "%", "16.2", "ms"],
+    ]
+
+
+def test_an_empty_front_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = make_study(tmp_path)
+    front(study.path)
+    assert "the front is empty" in capsys.readouterr().out
+    front(study.path, json=True)
+    assert json.loads(capsys.readouterr().out)["front"] == []
+    front(study.path, csv=True)
+    assert capsys.readouterr().out == "number,mAP,latency_ms\n"
+
+
+def test_d4_damage_stops_it_unless_salvaged(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    layout.record_path(study.path, 0).write_text("{")
+    with pytest.raises(StudyDamaged, match=r"000000\.json"):
+        front(study.path)
+    front(study.path, json=True, salvage=True)
+    assert [trial["number"] for trial in json.loads(capsys.readouterr().out)["front"]] == [1]
+
+
+def test_one_format_at_a_time(study: Study) -> None:
+    with pytest.raises(ConfigError, match="exclude each other"):
+        front(study.path, json=True, csv=True)
+
+
+def test_x9_names_cannot_drive_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = make_study(tmp_path)
+    commit(study, with_metrics(0, {}, params={"\x1b[2Jname": "[bold]\x1b[31mred\nnext"}))
+    front(study.path)
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "[bold]red next" in said
