@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import torch
 from device import one_thread, write_result
 
 from reid.config import Target, TrialConfig
@@ -29,6 +30,7 @@ POINTS += [("osnet_x0_25", 0.0), ("osnet_x0_25", 0.5), ("osnet_x0_25", 0.9)]
 
 
 def network(backbone: str, rate: float, weights: str | None) -> ReIDNetwork:
+    torch.manual_seed(0)
     dense = build(backbone, 751, weights=weights if backbone.startswith("osnet") else None).eval()
     config = TrialConfig(backbone=backbone, prune_rate=rate, scope="grouped")
     return slim(dense, planned(dense, config, round_to=16)).eval() if rate else dense

@@ -140,8 +140,12 @@ class TrialConfig:
 
     def __post_init__(self) -> None:
         height, width = self.input_size
-        _demand(32 <= height <= 1024 and 16 <= width <= 1024, "input_size", self.input_size,
-                "(height, width) between (32, 16) and (1024, 1024)")
+        _demand(
+            32 <= height <= 1024 and 16 <= width <= 1024,
+            "input_size",
+            self.input_size,
+            "(height, width) between (32, 16) and (1024, 1024)",
+        )
         _demand(0 <= self.prune_rate < 1, "prune_rate", self.prune_rate, "0 <= rate < 1")
         _demand(0 <= self.decay_rate < 1, "decay_rate", self.decay_rate, "0 <= rate < 1")
         _demand(0 < self.max_layer_rate < 1, "max_layer_rate", self.max_layer_rate, "0 < rate < 1")

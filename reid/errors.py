@@ -1,16 +1,16 @@
 """Every error that reid-pareto raises on purpose, as one tree; the class says what the search must do.
 
-    ReidParetoError
-    ├── ConfigError      what was asked is wrong; never retried
-    ├── DataError        the dataset is wrong; stops the study
-    ├── ResourceError    out of memory or disk; retried once, smaller
-    ├── ArtifactError    parity or slim equality failed; the trial is infeasible
-    │   └── UnverifiedError   a package or a committed file is not what its manifest says
-    ├── WorkerLost       the process or node died; retried
-    ├── StudyDamaged     a committed record cannot be read
-    ├── StudyInUse       another driver holds the study
-    ├── NoDevice         no usable device
-    └── NothingFeasible  no trial meets the limits
+ReidParetoError
+├── ConfigError      what was asked is wrong; never retried
+├── DataError        the dataset is wrong; stops the study
+├── ResourceError    out of memory or disk; retried once, smaller
+├── ArtifactError    parity or slim equality failed; the trial is infeasible
+│   └── UnverifiedError   a package or a committed file is not what its manifest says
+├── WorkerLost       the process or node died; retried
+├── StudyDamaged     a committed record cannot be read
+├── StudyInUse       another driver holds the study
+├── NoDevice         no usable device
+└── NothingFeasible  no trial meets the limits
 """
 
 from typing import ClassVar

@@ -21,7 +21,9 @@ OWNERS = {
 }
 MAX_LINES = 400
 
-SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "templates" not in path.parts)
+SOURCES = sorted(
+    path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "templates" not in path.parts
+)
 
 
 def module_name(path: Path) -> str:
@@ -98,7 +100,9 @@ def _writes(call: ast.Call) -> bool:
         for a in (*call.args, *(k.value for k in call.keywords if k.arg == "mode"))
         if isinstance(a, ast.Constant)
     ]
-    return name == "open" and any(isinstance(m, str) and m in ("w", "wb", "x", "xb", "w+", "wb+") for m in modes)
+    return name == "open" and any(
+        isinstance(m, str) and m in ("w", "wb", "x", "xb", "w+", "wb+") for m in modes
+    )
 
 
 def test_no_import_cycle() -> None:

@@ -20,13 +20,13 @@ from typing import IO, NamedTuple
 from reid.data.folder import building
 from reid.data.parallel import Progress
 from reid.errors import DataError
+from reid.files import write_blocks
 
 __all__ = ["ArchiveLimits", "extract"]
 
 _BLOCK_BYTES = 1 << 20
 _LONGEST_NAME = 255
 _DRIVE = re.compile(r"[A-Za-z]:")
-from reid.files import write_blocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,4 +83,10 @@ def _measure(
     target = work.config.target
     run = open_artifact(artifact.path, target).timer()
     run_reference = open_artifact(reference / MODEL_FILE, target).timer() if reference else None
-    return measure(run, lock=work.lock, reference=run_reference, kernel_ms_at_start=kernel_ms_at_start)
+    return measure(
+        run,
+        lock=work.lock,
+        reference=run_reference,
+        kernel_ms_at_start=kernel_ms_at_start,
+        threads=target.threads,
+    )

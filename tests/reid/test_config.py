@@ -53,7 +53,8 @@ def test_a_dense_network_needs_no_prune_epochs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("operator", "measured", "excess"), [("<=", 5.0, 1.0), ("<=", 3.0, -1.0), (">=", 3.0, 1.0), (">=", 4.0, 0.0)]
+    ("operator", "measured", "excess"),
+    [("<=", 5.0, 1.0), ("<=", 3.0, -1.0), (">=", 3.0, 1.0), (">=", 4.0, 0.0)],
 )
 def test_limit_tells_by_how_much_it_is_broken(operator: str, measured: float, excess: float) -> None:
     limit = Limit(metric="latency_ms", operator=operator, value=4.0)  # type: ignore[arg-type]
@@ -62,5 +63,7 @@ def test_limit_tells_by_how_much_it_is_broken(operator: str, measured: float, ex
 
 
 def test_unknown_name_lists_the_known() -> None:
-    with pytest.raises(ConfigError, match=re.escape("unknown backbone 'resnet81'; did you mean resnet18? Known: ")):
+    with pytest.raises(
+        ConfigError, match=re.escape("unknown backbone 'resnet81'; did you mean resnet18? Known: ")
+    ):
         reject_unknown(["resnet81"], ["osnet_x0_25", "resnet18"], "backbone")

@@ -8,7 +8,9 @@ from reid.stages import NoCache, stage_key
 
 
 def test_key_does_not_depend_on_the_order_of_parameters() -> None:
-    assert stage_key("prune", 1, {"a": 1, "b": [2]}, ("x",)) == stage_key("prune", 1, {"b": [2], "a": 1}, ("x",))
+    assert stage_key("prune", 1, {"a": 1, "b": [2]}, ("x",)) == stage_key(
+        "prune", 1, {"b": [2], "a": 1}, ("x",)
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,47 @@
+"""Parameters and multiply-accumulates of the network as it is deployed."""
+
+from dataclasses import dataclass
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from reid.models.network import ReIDNetwork
+
+__all__ = ["ModelSize", "count"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSize:
+    """Cost of one network at one input size.
+
+    Attributes:
+        params: parameters without the classifier.
+        macs: multiply-accumulates of convolutions and linear layers for one image, without the classifier.
+    """
+
+    params: int
+    macs: int
+
+
+def count(model: ReIDNetwork, input_size: tuple[int, int]) -> ModelSize:
+    """Count the eval graph of `model`, which is left as it was.
+
+    Operations are counted as they run, not by layer class, so that the fixed convolutions of a slimmed
+    network count too.
+
+    Args:
+        model: in either mode, dense or slimmed.
+        input_size: (height, width) in pixels.
+    """
+    was_training, image = model.training, torch.zeros(1, 3, *input_size)
+    model.eval()
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(image.to(next(model.parameters()).device))
+    finally:
+        model.train(was_training)
+    deployed = [
+        value.numel() for name, value in model.named_parameters() if not name.startswith("classifier.")
+    ]
+    # torch counts the multiplication and the addition apart.
+    return ModelSize(params=sum(deployed), macs=counter.get_total_flops() // 2)

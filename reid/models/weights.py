@@ -1,0 +1,104 @@
+"""Reading a state dict into a network, and saying what did not fit."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from reid.errors import ConfigError
+
+__all__ = ["WeightReport", "load_weights", "read_state_dict"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightReport:
+    """What became of the entries of a weight file.
+
+    Attributes:
+        loaded: entries copied into the network.
+        missing: entries of the network that the file lacks; they keep their values.
+        unexpected: entries of the file that the network lacks; they are ignored.
+        mismatched: entries of another shape in the file, e.g. the classifier of other identities; they
+            keep the values they had.
+    """
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    mismatched: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.loaded)} loaded"]
+        for name in ("missing", "unexpected", "mismatched"):
+            entries: tuple[str, ...] = getattr(self, name)
+            if entries:
+                shown = ", ".join(entries[:4]) + (", ..." if len(entries) > 4 else "")
+                parts.append(f"{len(entries)} {name} ({shown})")
+        return "; ".join(parts)
+
+
+def load_weights(model: nn.Module, path: str | Path) -> WeightReport:
+    """Copy every entry of a weight file that fits by name and shape into `model`.
+
+    Args:
+        model: changed in place.
+        path: as for `read_state_dict`.
+
+    Raises:
+        ConfigError: as for `read_state_dict`, or no entry at all fits.
+    """
+    given, own = read_state_dict(path), model.state_dict()
+    known = {name: value for name, value in given.items() if name in own}
+    fitting = {name: value for name, value in known.items() if value.shape == own[name].shape}
+    if not fitting:
+        raise ConfigError(
+            f"no entry of {path} fits {type(model).__name__}; give weights of the same backbone"
+        )
+    model.load_state_dict(fitting, strict=False)
+    report = WeightReport(
+        loaded=tuple(fitting),
+        # Files older than torch 0.4 lack the batch counter, which no network here reads.
+        missing=tuple(n for n in own if n not in given and not n.endswith("num_batches_tracked")),
+        unexpected=tuple(name for name in given if name not in own),
+        mismatched=tuple(name for name in known if name not in fitting),
+    )
+    _log.info("%s: %s", path, report)
+    return report
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Tensors of a weight file, on the CPU; no code of the file is executed.
+
+    Args:
+        path: a `.safetensors` file, or one of torch.save: a state dict, or a checkpoint that holds one under
+            "state_dict". A "module." before all names (DataParallel) is taken off.
+
+    Raises:
+        ConfigError: the file is absent, damaged, holds other objects than tensors or no state dict.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"weights {path} do not exist; give a .pth or .safetensors file")
+    content = _read(path)
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ConfigError(f"weights {path} hold no state dict (names to tensors); save model.state_dict()")
+    return {name.removeprefix("module."): value for name, value in content.items()}
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers raise whatever the damaged byte leads to
+        raise ConfigError(
+            f"weights {path} are no plain tensors ({type(error).__name__}); save model.state_dict()"
+        ) from error

@@ -1,0 +1,77 @@
+"""A fixed piece of work that tells whether the machine is still as fast as it was.
+
+A steady foreign load slows every run alike: the spread of the samples stays small and only work whose time is
+known can give it away. The work is half arithmetic in the nearest caches and half reading of what lies beyond
+them, as an inference is, and in plain NumPy loops: no BLAS, whose threads could hide a load.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from statistics import median
+
+import numpy as np
+
+from reid.timing.lock import DeviceLock
+
+__all__ = ["calibration_kernel_ms", "kernel_ms", "pinned"]
+
+_GROUPS = 9
+# One group lasts longer than a time slice of the scheduler, so that sharing a core shows in every group.
+_RUNS_PER_GROUP = 4
+
+
+def calibration_kernel_ms(lock: DeviceLock) -> float:
+    """Time of the calibration kernel on an idle device, to be taken at the start of a study.
+
+    Args:
+        lock: of the device; held exclusively meanwhile, for about half a second.
+
+    Returns:
+        Milliseconds: the least of three values of `kernel_ms`, since a disturbance can only add time.
+    """
+    with lock.exclusive(), pinned():
+        return min(kernel_ms() for _ in range(3))
+
+
+def kernel_ms() -> float:
+    """Milliseconds of one run of the kernel now, median of several groups of runs; about a tenth of a second."""
+    run = _kernel()
+    run()
+    return median(_group_ms(run) for _ in range(_GROUPS))
+
+
+@contextmanager
+def pinned() -> Iterator[None]:
+    """Keep this thread on one core, the last it may use (the first serves most interrupts)."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def _group_ms(run: Callable[[], None]) -> float:
+    start = time.perf_counter_ns()
+    for _ in range(_RUNS_PER_GROUP):
+        run()
+    return (time.perf_counter_ns() - start) / _RUNS_PER_GROUP / 1e6
+
+
+@cache
+def _kernel() -> Callable[[], None]:
+    random = np.random.default_rng(0)
+    left, right = random.standard_normal((2, 96, 96), dtype=np.float32)
+    product = np.empty_like(left)
+    beyond_caches = random.standard_normal(2**21, dtype=np.float32)
+
+    def run() -> None:
+        for _ in range(15):
+            np.einsum("ij,jk->ik", left, right, out=product)
+        for _ in range(4):
+            beyond_caches.sum()
+
+    return run

@@ -1,0 +1,73 @@
+"""`reid-pareto doctor`: what this machine can run."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reid.runtime import RUNTIMES
+from reid.timing import DeviceLock
+from search.console import out as console
+from search.console import print_json
+
+__all__ = ["doctor", "examine"]
+
+INT8_FLAGS = ("avx2", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
+"""Processor flags under which int8 products are faster than fp32 ones (Linux names)."""
+
+
+def doctor(json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
+    """Say which devices, runtimes and int8 instructions this machine has, and whether its timing lock works.
+
+    Example: reid-pareto doctor --json
+    """
+    found = examine()
+    if json:
+        print_json(found)
+        return
+    for name, value in found.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        console.print(f"{name.replace('_', ' ')}: {shown if shown else 'none'}", markup=False)
+
+
+def examine() -> dict[str, Any]:
+    """What `doctor` prints, as plain values."""
+    import torch
+
+    from reid.torchvision_compat import torchvision
+
+    flags = _cpu_flags()
+    lock = DeviceLock("cpu")
+    with lock.exclusive():
+        held = True
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "cpu": _cpu_name(),
+        "int8_instructions": [flag for flag in INT8_FLAGS if flag in flags],
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "runtimes": sorted(RUNTIMES),
+        "timing_lock": "works" if held else "fails",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+    }
+
+
+def _cpu_flags() -> set[str]:
+    lines = _cpuinfo()
+    return {flag for key, value in lines if key in ("flags", "Features") for flag in value.split()}
+
+
+def _cpu_name() -> str:
+    return next(
+        (value for key, value in _cpuinfo() if key == "model name"), platform.processor() or "unknown"
+    )
+
+
+def _cpuinfo() -> list[tuple[str, str]]:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    pairs = (line.partition(":") for line in lines)
+    return [(key.strip(), value.strip()) for key, _, value in pairs]

@@ -1,0 +1,78 @@
+"""`reid-pareto search`: run or resume a study."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import spaces
+from reid.errors import ConfigError
+from search.console import errors
+from search.jobs import Resources
+from search.opening import Data
+
+__all__ = ["search"]
+
+
+def search(
+    study: Annotated[Path, typer.Option(help="Folder of the study; an existing one is resumed.")],
+    trials: Annotated[int, typer.Option(help="Committed trials that the study holds in the end.")],
+    space: Annotated[str, typer.Option(help="Preset or path of a space file.")] = "demo",
+    data: Annotated[Path | None, typer.Option(help="Prepared dataset; synthetic when left out.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join: auto or HOST:PORT; a private one when left out.")
+    ] = None,
+    gpus_per_trial: Annotated[
+        float, typer.Option(min=0, help="GPUs of one trial; 0.5 lets two share one.")
+    ] = 0,
+    cpus_per_trial: Annotated[int, typer.Option(min=1, help="Cores and threads of one trial.")] = 1,
+    max_concurrent: Annotated[
+        int | None, typer.Option(min=1, help="Trials at once; as many as fit when left out.")
+    ] = None,
+    sampler: Annotated[str | None, typer.Option(help="tpe (default), nsga2, gp, random or grid.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random; 0 for a new study.")] = None,
+) -> None:
+    """Search a space for the accuracy-latency front; the same command resumes an interrupted study.
+
+    Ctrl-C once waits for the running trials, twice leaves at once.
+
+    Example: reid-pareto search --space demo --study studies/demo --trials 16
+    """
+    if trials < 1:
+        raise ConfigError(f"--trials must be at least 1, got {trials}")
+    wanted = spaces.load(space)
+    from search.planner import check_space
+
+    check_space(wanted)
+    found = _data(data, wanted)
+    # Late, because torch and ray take seconds to load: a typing error should not.
+    from search.session import search as run
+
+    done = run(
+        study,
+        wanted,
+        found,
+        trials=trials,
+        seed=seed,
+        sampler=sampler,
+        resources=Resources(
+            cpus_per_trial=cpus_per_trial,
+            gpus_per_trial=gpus_per_trial,
+            max_concurrent=max_concurrent,
+            address=address,
+        ),
+        console=errors,
+    )
+    errors.print(f"next: reid-pareto front {done.path}  or  reid-pareto report {done.path}", markup=False)
+
+
+def _data(root: Path | None, space: spaces.Space) -> Data:
+    """The dataset, after the names in the space are known to exist."""
+    from reid.data import dataset_name, load_dataset
+    from search.data_home import data_or_synthetic
+    from search.planner import check_space_names
+
+    check_space_names(space)
+    home = data_or_synthetic(root, space.dataset)
+    name = dataset_name(home)
+    return Data(name=name, root=home.resolve(), fingerprint=load_dataset(name, home).fingerprint)

@@ -1,0 +1,121 @@
+"""Weight files: the kinds that load, and what is said of those that do not."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from reid.errors import ConfigError
+from reid.models import build, load_weights, read_state_dict
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, Tensor]:
+    torch.manual_seed(1)
+    return build("osnet_x0_25", 4).state_dict()
+
+
+def write(kind: str, state: dict[str, Tensor], folder: Path) -> Path:
+    path = folder / ("w.safetensors" if kind == "safetensors" else "w.pth")
+    contents = {
+        "bare": state,
+        "nested": {"state_dict": state, "epoch": 3},
+        "parallel": {f"module.{k}": v for k, v in state.items()},
+    }
+    if kind == "safetensors":
+        save_file(state, path)
+    else:
+        torch.save(contents[kind], path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["bare", "nested", "parallel", "safetensors"])
+def test_every_kind_of_file_loads(kind: str, state: dict[str, Tensor], tmp_path: Path) -> None:
+    network = build("osnet_x0_25", 4, weights=write(kind, state, tmp_path))
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+
+
+def test_report_names_what_did_not_fit(state: dict[str, Tensor], tmp_path: Path) -> None:
+    changed = dict(state) | {"classifier.weight": torch.zeros(9, 512), "extra": torch.zeros(1)}
+    del changed["fc.0.bias"]
+    network = build("osnet_x0_25", 4)
+    kept = network.fc[0].bias.clone()
+    report = load_weights(network, write("bare", changed, tmp_path))
+    assert report.mismatched == ("classifier.weight",)
+    assert report.unexpected == ("extra",)
+    assert report.missing == ("fc.0.bias",)
+    assert len(report.loaded) == len(state) - 2
+    assert torch.equal(network.fc[0].bias, kept)
+    assert (
+        str(report)
+        == "565 loaded; 1 missing (fc.0.bias); 1 unexpected (extra); 1 mismatched (classifier.weight)"
+    )
+
+
+def test_build_accepts_a_body_without_heads(tmp_path: Path) -> None:
+    body = {
+        k: v for k, v in build("resnet18", 4).state_dict().items() if k.startswith(("conv", "bn", "layer"))
+    }
+    imagenet = body | {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
+    network = build("resnet18", 6, weights=write("bare", imagenet, tmp_path))
+    assert torch.equal(network.conv1.weight, body["conv1.weight"])
+
+
+def test_build_refuses_a_file_that_leaves_the_body_unfilled(state: dict[str, Tensor], tmp_path: Path) -> None:
+    partial = {name: value for name, value in state.items() if not name.startswith("conv5")}
+    with pytest.raises(ConfigError, match=r"do not fill osnet_x0_25: .* 5 missing \(conv5.conv.weight"):
+        build("osnet_x0_25", 4, weights=write("bare", partial, tmp_path))
+
+
+def test_another_backbone_is_refused(state: dict[str, Tensor], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="do not fill resnet18"):
+        build("resnet18", 4, weights=write("bare", state, tmp_path))
+    with pytest.raises(ConfigError, match=r"no entry of .* fits OSNetX025"):
+        load_weights(build("osnet_x0_25", 4), write("bare", {"a": torch.zeros(1)}, tmp_path))
+
+
+def test_absent_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.pth do not exist"):
+        read_state_dict(tmp_path / "none.pth")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("content", [b"", b"no weights", b"\x80\x02garbage"])
+def test_damaged_file_is_named(content: bytes, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"damaged{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=f"damaged\\{suffix} are no plain tensors") as caught:
+        read_state_dict(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_torn_file_is_named(state: dict[str, Tensor], tmp_path: Path) -> None:
+    path = write("bare", state, tmp_path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ConfigError, match="no plain tensors"):
+        read_state_dict(path)
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_code_in_a_file_is_not_executed(tmp_path: Path) -> None:
+    torch.save({"a": Bomb(tmp_path / "executed")}, tmp_path / "bomb.pth")
+    with pytest.raises(ConfigError, match="no plain tensors"):
+        read_state_dict(tmp_path / "bomb.pth")
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"a": 1}, torch.zeros(2)])
+def test_other_content_is_refused(content: object, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(ConfigError, match="hold no state dict"):
+        read_state_dict(tmp_path / "w.pth")

@@ -1,0 +1,171 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import numpy_helper
+
+from reid.config import Target, TrialConfig
+from reid.errors import ConfigError
+from reid.export import Artifact, InputSpec, export_onnx
+from reid.models import build
+from reid.prune import planned, slim
+from reid.quantize import SCHEMES, quantize
+from reid.runtime import check_parity, open_artifact, parity
+from tests.contract.deployment import (
+    SPEC,
+    people,
+    randomise_batch_norm,
+    tiny_artifact,
+    tiny_network,
+    torch_embeddings,
+)
+
+INTEGER = {"QLinearConv", "QGemm", "QLinearAdd", "QLinearMul", "QLinearSigmoid", "NhwcMaxPool"}
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Artifact:
+    return tiny_artifact(tmp_path)
+
+
+@pytest.fixture
+def quantized(artifact: Artifact, tmp_path: Path) -> Artifact:
+    return quantize(artifact, "int8-static", people(32), tmp_path / "int8.onnx")
+
+
+def optimised(path: Path, folder: Path) -> Counter[str]:
+    """Kinds of nodes that ONNX Runtime really runs."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return Counter(node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node)
+
+
+def test_float_scheme_keeps_the_file(artifact: Artifact, tmp_path: Path) -> None:
+    kept = quantize(artifact, "fp32", people(0), tmp_path / "kept.onnx")
+    assert kept.path == tmp_path / "kept.onnx"
+    assert kept.path.read_bytes() == artifact.path.read_bytes()
+    assert (kept.scheme, kept.sha256, kept.spec) == ("fp32", artifact.sha256, artifact.spec)
+
+
+def test_int8_embeds_nearly_as_torch_does(quantized: Artifact) -> None:
+    runtime = open_artifact(quantized.path, Target())
+    assert (runtime.scheme, runtime.spec) == ("int8-static", SPEC)
+    images = people(50, seed=9)
+    cosines = (runtime.embed(images) * torch_embeddings(tiny_network(), images)).sum(axis=1)
+    assert cosines.min() > 0.99
+    assert cosines.mean() < 1 - 1e-6
+
+
+def test_integer_kernels_do_the_work(quantized: Artifact, tmp_path: Path) -> None:
+    kinds = optimised(quantized.path, tmp_path)
+    assert kinds["Conv"] == kinds["Gemm"] == kinds["FusedConv"] == 0
+    assert kinds["QLinearConv"] == 5
+    assert kinds["QGemm"] == 1
+    assert kinds["Relu"] == 0
+
+
+def test_tail_stays_float(quantized: Artifact) -> None:
+    graph = onnx.load(quantized.path).graph
+    kinds = [node.op_type for node in graph.node]
+    assert kinds[-4:] == ["Gemm", "ReduceL2", "Clip", "Div"]
+
+
+def test_weights_are_int8_per_channel_and_activations_uint8(quantized: Artifact) -> None:
+    graph = onnx.load(quantized.path).graph
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    producer = {name: node for node in graph.node for name in node.output}
+    for conv in (node for node in graph.node if node.op_type == "Conv"):
+        weight, scale = (tensors[name] for name in producer[conv.input[1]].input[:2])
+        assert weight.dtype == np.int8
+        assert scale.shape == (len(weight),)
+        # Symmetric over the whole range: every channel reaches an end of it.
+        assert (np.abs(weight.astype(int)).reshape(len(weight), -1).max(axis=1) == 127).all()
+        assert tensors[producer[conv.input[0]].input[2]].dtype == np.uint8
+
+
+def test_ranges_come_from_the_calibration_images(
+    artifact: Artifact, quantized: Artifact, tmp_path: Path
+) -> None:
+    dark = quantize(artifact, "int8-static", people(32) // 8, tmp_path / "dark.onnx")
+    bright = people(32, seed=4)
+    network = tiny_network()
+    right = parity(network, open_artifact(quantized.path, Target()), bright)
+    assert parity(network, open_artifact(dark.path, Target()), bright) < right - 0.01
+
+
+def test_equal_inputs_give_equal_bytes(artifact: Artifact, quantized: Artifact, tmp_path: Path) -> None:
+    again = quantize(artifact, "int8-static", people(32), tmp_path / "again.onnx")
+    assert again.path.read_bytes() == quantized.path.read_bytes()
+    assert again.size_bytes < artifact.size_bytes
+
+
+def test_any_number_of_images(quantized: Artifact) -> None:
+    runtime = open_artifact(quantized.path, Target())
+    images = people(3)
+    alone = np.concatenate([runtime.embed(image[None]) for image in images])
+    np.testing.assert_allclose(runtime.embed(images), alone, atol=1e-6)
+
+
+def test_unknown_scheme_lists_the_known(artifact: Artifact, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"did you mean int8-static\?.*Known: fp32, int8-static"):
+        quantize(artifact, "int8-statik", people(1), tmp_path / "x.onnx")
+    assert set(SCHEMES) == {"fp32", "int8-static"}
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (people(0), "at least 1 calibration image"),
+        (people(1, 64, 32), "64x32.*48x24"),
+        (people(1).astype(np.float32), "already normalised"),
+    ],
+)
+def test_unfit_calibration_images_are_refused(
+    artifact: Artifact, tmp_path: Path, images: np.ndarray, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        quantize(artifact, "int8-static", images, tmp_path / "x.onnx")
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_quantizing_twice_is_refused(quantized: Artifact, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="int8-static already"):
+        quantize(quantized, "int8-static", people(1), tmp_path / "twice.onnx")
+
+
+@pytest.mark.parametrize(("scope", "convolutions"), [("inner", 20), ("grouped", 20)])
+def test_slimmed_resnet18_runs_in_integers(tmp_path: Path, scope: str, convolutions: int) -> None:
+    network = build("resnet18", 4)
+    randomise_batch_norm(network)
+    config = TrialConfig.from_dict({"scope": scope, "prune_rate": 0.7})
+    small = slim(network, planned(network, config, round_to=16))
+    kinds = _quantize_network(small, tmp_path)
+    assert kinds["QLinearConv"] >= convolutions
+    assert kinds["Conv"] == 0
+
+
+def test_slimmed_osnet_runs_in_integers(tmp_path: Path) -> None:
+    network = build("osnet_x0_25", 4)
+    randomise_batch_norm(network)
+    config = TrialConfig.from_dict({"scope": "inner", "prune_rate": 0.5, "backbone": "osnet_x0_25"})
+    small = slim(network, planned(network, config, round_to=4))
+    kinds = _quantize_network(small, tmp_path)
+    assert kinds["QLinearConv"] >= 187
+    assert kinds["Conv"] == 0
+
+
+def _quantize_network(network: object, folder: Path) -> Counter[str]:
+    """Exports and quantizes at 64x32; float equals torch, int8 comes close."""
+    spec = InputSpec(height=64, width=32, mean=SPEC.mean, std=SPEC.std, embedding_dim=network.embedding_dim)
+    images = people(8, 64, 32)
+    artifact = export_onnx(network, spec, folder / "float.onnx")
+    assert check_parity(network, open_artifact(artifact.path, Target()), images) > 0.99999
+    quantized = quantize(artifact, "int8-static", images, folder / "int8.onnx")
+    assert quantized.size_bytes < artifact.size_bytes
+    assert parity(network, open_artifact(quantized.path, Target()), images) > 0.97
+    return optimised(quantized.path, folder)

@@ -1,0 +1,112 @@
+"""Augmented batches, taken apart image by image."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from reid.data.normalize import MEAN, STD
+from reid.torchvision_compat import torchvision
+from reid.train import normalise_batch
+from reid.train.augment import augment
+
+HEIGHT, WIDTH, PAD = 64, 32, 2  # 10 pixels at 256 x 128 are 2.5 here, which rounds to 2
+
+
+def batch(count: int, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
+    """Images whose pixels are never 0, so that padding shows."""
+    generator = torch.Generator().manual_seed(5)
+    return torch.randint(1, 256, (count, height, width, 3), generator=generator, dtype=torch.uint8)
+
+
+def augmented(images: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Pixels as (B, H, W, 3) uint8 and the mask (B, H, W) of the erased ones."""
+    result = augment(images, torch.Generator().manual_seed(seed))
+    erased = (result == 0).all(1)
+    pixels = (result * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]) * 255
+    return pixels.round().to(torch.uint8).permute(0, 2, 3, 1), erased
+
+
+def windows(image: Tensor) -> dict[tuple[int, int, bool], Tensor]:
+    padded = np.pad(image.numpy(), ((PAD, PAD), (PAD, PAD), (0, 0)))
+    cut = {}
+    for top in range(2 * PAD + 1):
+        for left in range(2 * PAD + 1):
+            window = padded[top : top + HEIGHT, left : left + WIDTH]
+            cut[top, left, False] = torch.from_numpy(window.copy())
+            cut[top, left, True] = torch.from_numpy(window[:, ::-1].copy())
+    return cut
+
+
+def test_every_image_is_a_window_of_its_own_padded_original() -> None:
+    images = batch(120)
+    pixels, erased = augmented(images)
+    found = []
+    for image, result, mask in zip(images, pixels, erased, strict=True):
+        places = [at for at, w in windows(image).items() if torch.equal(w[~mask], result[~mask])]
+        assert len(places) == 1
+        found += places
+    assert {top for top, _, _ in found} == {left for _, left, _ in found} == set(range(2 * PAD + 1))
+    assert 40 <= sum(flipped for _, _, flipped in found) <= 80
+
+
+def test_padding_is_ten_pixels_at_256_by_128() -> None:
+    white = torch.full((200, 256, 128, 3), 255, dtype=torch.uint8)
+    pixels, erased = augmented(white)
+    black = (pixels == 0).all(3)[~erased.flatten(1).any(1)]
+    assert int(black.all(2).sum(1).max()) == 10
+    assert int(black.all(1).sum(1).max()) == 10
+
+
+def test_erasing_is_one_rectangle_within_the_drawn_range_in_half_of_the_images() -> None:
+    _, erased = augmented(batch(1000))
+    hit = erased.flatten(1).any(1)
+    assert 440 <= int(hit.sum()) <= 560
+    shares, aspects = [], []
+    for mask in erased[hit]:
+        rows, columns = mask.any(1).nonzero().flatten(), mask.any(0).nonzero().flatten()
+        tall, wide = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+        assert int(mask.sum()) == tall * wide
+        shares.append(tall * wide / (HEIGHT * WIDTH))
+        aspects.append(tall / wide)
+    # Rounding to whole pixels widens both ranges a little.
+    assert 0.015 < min(shares) < 0.05
+    assert 0.35 < max(shares) < 0.42
+    assert 0.27 < min(aspects) < 0.5
+    assert 2.5 < max(aspects) < 3.8
+
+
+def test_erased_rectangles_reach_every_border() -> None:
+    _, erased = augmented(batch(2000))
+    assert erased[:, 0].any()
+    assert erased[:, -1].any()
+    assert erased[:, :, 0].any()
+    assert erased[:, :, -1].any()
+
+
+def test_images_are_drawn_for_one_by_one() -> None:
+    pixels, _ = augmented(batch(1).expand(8, -1, -1, -1))
+    assert len({image.numpy().tobytes() for image in pixels}) == 8
+
+
+def test_generator_decides_and_moves_on() -> None:
+    images, generator = batch(4), torch.Generator().manual_seed(1)
+    first, second = augment(images, generator), augment(images, generator)
+    assert torch.equal(first, augment(images, torch.Generator().manual_seed(1)))
+    assert not torch.equal(first, second)
+
+
+def test_input_is_left_alone_and_output_is_channels_last() -> None:
+    images = batch(4)
+    before = images.clone()
+    result = augment(images, torch.Generator().manual_seed(1))
+    assert torch.equal(images, before)
+    assert result.is_contiguous(memory_format=torch.channels_last)
+    assert (result.dtype, result.shape) == (torch.float32, (4, 3, HEIGHT, WIDTH))
+
+
+@pytest.mark.parametrize("as_array", [True, False])
+def test_normalisation_is_torchvisions(as_array: bool) -> None:
+    images = batch(3)
+    expected = torchvision.transforms.Normalize(MEAN, STD)(images.permute(0, 3, 1, 2).float() / 255)
+    torch.testing.assert_close(normalise_batch(images.numpy() if as_array else images), expected)
