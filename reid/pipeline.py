@@ -15,7 +15,7 @@ from reid.outcome import TrialOutcome
 from reid.registries import check_names
 from reid.stages import StageCache
 from reid.steps.clock import broken, cost_of, time_artifact, time_early
-from reid.steps.compress import compress, slim_as_planned
+from reid.steps.compress import compress
 from reid.steps.data import TrialData, load_data
 from reid.steps.dense import Network, train_dense
 from reid.steps.deploy import Deployed, export_float, quantize_export
@@ -65,9 +65,7 @@ def run(
         if config.method == "none":
             work.checks["untrained_mAP"] = untrained_mean_ap(work, data)
         else:
-            early, latency = time_early(
-                work, data, slim_as_planned(config, network), reference, kernel_ms_at_start
-            )
+            early, latency = time_early(work, data, network, reference, kernel_ms_at_start)
             work.checks["early_latency_ms"] = latency.latency_ms
             if violations := broken(limits, early):
                 return _outcome(work, early, latency, violations, None)

@@ -103,7 +103,9 @@ class OmniScaleBlock(nn.Module):
 class OSNetX025(ReIDNetwork):
     """OSNet with a quarter of the channels; its state-dict keys are Torchreid's, whose weights load exactly.
 
-    The metric loss sees the embedding itself: linear, batch normalisation and ReLU over the pooled map.
+    The metric loss sees the linear layer over the pooled map; classifier and retrieval see it behind its batch
+    normalisation and ReLU, as with a BNNeck. With the metric loss behind the ReLU instead, networks trained
+    from random weights ended at the zero embedding.
 
     Source: Zhou et al., Omni-Scale Feature Learning for Person Re-Identification, ICCV 2019, table 1, with a
     width multiplier of 0.25.
@@ -139,11 +141,12 @@ class OSNetX025(ReIDNetwork):
         return cast(nn.Linear, self.fc[0]).out_features
 
     def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The embedding (B, embedding_dim), twice."""
+        """Linear feature and the embedding behind its normalisation and ReLU, each (B, embedding_dim)."""
         x = self.conv2(self.maxpool(self.conv1(images)))
         x = self.conv5(self.conv4(self.conv3(x)))
-        embedding = cast(Tensor, self.fc(self.global_avgpool(x).flatten(1)))
-        return embedding, embedding
+        linear, norm, relu = self.fc
+        feature = linear(self.global_avgpool(x).flatten(1))
+        return feature, relu(norm(feature))
 
 
 def _stage(inputs: int, outputs: int) -> tuple[OmniScaleBlock, OmniScaleBlock]:

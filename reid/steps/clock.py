@@ -9,6 +9,7 @@ from reid.export import MODEL_FILE, Artifact, export_onnx
 from reid.models import ReIDNetwork, count
 from reid.quantize import quantize
 from reid.runtime import open_artifact
+from reid.steps.compress import slim_as_planned
 from reid.steps.data import TrialData
 from reid.steps.dense import Network
 from reid.steps.deploy import calibrate, input_spec
@@ -24,11 +25,11 @@ EARLY_CALIBRATION_IMAGES = 16
 def time_early(
     work: Workshop,
     data: TrialData,
-    slimmed: Network,
+    dense: Network,
     reference: Path | None,
     kernel_ms_at_start: float | None,
 ) -> tuple[dict[str, float], Latency]:
-    """Latency and size of a network whose final weights do not exist yet.
+    """Latency and size of the slimmed network before it is trained: its channel counts are known already.
 
     Returns:
         The figures that a limit may be on, and the timing.
@@ -36,10 +37,12 @@ def time_early(
     config = work.config
     with work.uncached("early_time"), tempfile.TemporaryDirectory(prefix="reid-pareto-early-") as folder:
         path = Path(folder) / MODEL_FILE
-        artifact = export_onnx(slimmed.model, input_spec(config, slimmed.model), path)
-        if config.quantization != "fp32":
-            images = data.images[list(calibrate(config, data, EARLY_CALIBRATION_IMAGES))]
-            artifact = quantize(artifact, config.quantization, images, path.with_stem("quantized"))
+        with work.lock.shared():
+            slimmed = slim_as_planned(config, dense)
+            artifact = export_onnx(slimmed.model, input_spec(config, slimmed.model), path)
+            if config.quantization != "fp32":
+                images = data.images[list(calibrate(config, data, EARLY_CALIBRATION_IMAGES))]
+                artifact = quantize(artifact, config.quantization, images, path.with_stem("quantized"))
         latency = _measure(work, artifact, reference, kernel_ms_at_start)
         return cost_of(config, slimmed.model, artifact, latency), latency
 

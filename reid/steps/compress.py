@@ -1,12 +1,15 @@
 """Steps 3 to 5: prune softly while training goes on, slim, finetune."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+from torch import nn
 
 from reid.config import TrialConfig
 from reid.errors import ArtifactError
 from reid.files import read_json, write_json
-from reid.prune import METHODS, PrunePlan, load_slim, planned, save_slim, slim, slim_difference
+from reid.prune import METHODS, PrunePlan, Pruner, load_slim, planned, save_slim, slim, slim_difference
 from reid.steps.data import TrialData
 from reid.steps.dense import Network, dense_skeleton, fit, recipe_parameters
 from reid.steps.workshop import Workshop
@@ -57,15 +60,17 @@ def _prune(work: Workshop, data: TrialData, dense: Network) -> Slimmed:
     def compute(folder: Path) -> None:
         model = dense_skeleton(config, data)
         model.load_state_dict(dense.model.state_dict())
-        pruner = METHODS[config.method](model, config, round_to=rounding(config))
+        with work.lock.shared():
+            pruner = METHODS[config.method](model, config, round_to=rounding(config))
         curve = fit(
             work, model, data, config.prune_epochs, config.finetune_learning_rate,
-            folder / "epoch.ckpt", after_epoch=pruner.step,
+            folder / "epoch.ckpt", after_epoch=partial(_gated_step, work, pruner),
         )  # fmt: skip
-        plan = pruner.finish(model)
-        slimmed = slim(model, plan)
-        images = normalise_batch(data.query_images[:CHECK_IMAGES])
-        difference = slim_difference(model, slimmed, plan, images)
+        with work.lock.shared():
+            plan = pruner.finish(model)
+            slimmed = slim(model, plan)
+            images = normalise_batch(data.query_images[:CHECK_IMAGES])
+            difference = slim_difference(model, slimmed, plan, images)
         if not difference <= MAX_SLIM_DIFFERENCE:
             raise ArtifactError(
                 f"slim and masked embeddings of {config.backbone} differ by {difference:.2g}, "
@@ -90,6 +95,11 @@ def _prune(work: Workshop, data: TrialData, dense: Network) -> Slimmed:
     folder, key = work.stage("prune", 1, parameters, (dense.key,), compute)
     work.checks |= read_json(folder / "checks.json")
     return _reload(work, data, folder, key, "prune")
+
+
+def _gated_step(work: Workshop, pruner: Pruner, model: nn.Module, epoch: int) -> None:
+    with work.lock.shared():
+        pruner.step(model, epoch)
 
 
 def _finetune(work: Workshop, data: TrialData, pruned: Slimmed) -> Slimmed:

@@ -58,10 +58,11 @@ def load_data(work: Workshop, root: Path) -> TrialData:
                 f"identities_per_batch is {config.identities_per_batch}, but {root} has {len(identities)} training "
                 f"identities after {config.validation_share:g} went to validation"
             )
-        parts = [
-            decode_images(samples, config.input_size, dataset.root).array
-            for samples in (split.train, split.val_query, split.val_gallery)
-        ]
+        with work.lock.shared():
+            parts = [
+                decode_images(samples, config.input_size, dataset.root).array
+                for samples in (split.train, split.val_query, split.val_gallery)
+            ]
     key = stage_key(
         "data",
         1,

@@ -44,9 +44,10 @@ def export_float(work: Workshop, data: TrialData, network: Network) -> Deployed:
     spec = input_spec(work.config, network.model)
 
     def compute(folder: Path) -> None:
-        artifact = export_onnx(network.model, spec, folder / MODEL_FILE)
-        runtime = open_artifact(artifact.path, work.config.target)
-        cosine = check_parity(network.model, runtime, data.query_images[:PARITY_IMAGES])
+        with work.lock.shared():
+            artifact = export_onnx(network.model, spec, folder / MODEL_FILE)
+            runtime = open_artifact(artifact.path, work.config.target)
+            cosine = check_parity(network.model, runtime, data.query_images[:PARITY_IMAGES])
         write_json(folder / SPEC_FILE, spec.to_dict())
         write_json(folder / "checks.json", {"parity_min_cosine": cosine})
 
@@ -64,7 +65,8 @@ def quantize_export(work: Workshop, data: TrialData, exported: Deployed) -> Depl
 
     def compute(folder: Path) -> None:
         images = data.images[list(calibrate(config, data))]
-        quantize(exported.artifact, config.quantization, images, folder / MODEL_FILE)
+        with work.lock.shared():
+            quantize(exported.artifact, config.quantization, images, folder / MODEL_FILE)
         write_json(folder / SPEC_FILE, spec.to_dict())
 
     parameters = {"scheme": config.quantization, "images": config.calibration_images, "seed": config.seed}

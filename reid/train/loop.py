@@ -17,7 +17,7 @@ from reid.train.augment import augment
 from reid.train.checkpoint import restore, save
 from reid.train.images import check_images
 from reid.train.memory import memory_errors
-from reid.train.precision import autocast
+from reid.train.precision import chooses_bf16
 from reid.train.recipe import EpochReport, Recipe
 from reid.train.sampler import epoch_batches
 from reid.train.schedule import learning_rate
@@ -56,7 +56,7 @@ def train(
         after_epoch: called with the network and the epoch (from 0) after each epoch, before the checkpoint
             and outside the gate; soft pruning. Torch's global generator is seeded for it.
         checkpoint: file that is rewritten after each epoch, and from which training goes on if it is there.
-        gate: entered around every step; holds a device so that no timing runs beside the step.
+        gate: entered before the first and around every step; holds a device so that no timing runs beside the step.
         on_epoch: called with each report after its checkpoint is written; not called again for the epochs
             that the checkpoint holds.
 
@@ -103,6 +103,8 @@ class _Training:
         self.model, self.images, self.labels, self.recipe, self.gate = model, images, labels, recipe, gate
         self.device = next(model.parameters()).device
         self.loss = parse_loss(recipe.loss)
+        with gate():
+            self.bf16 = chooses_bf16(model, images.shape[1:3], recipe.precision)
         trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.Adam(
             trainable, lr=recipe.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
@@ -136,7 +138,7 @@ class _Training:
     def step(self, batch: NDArray[np.int64], rate: float, generator: torch.Generator, where: str) -> float:
         pixels = torch.from_numpy(np.asarray(self.images[batch])).to(self.device)
         labels = torch.from_numpy(self.labels[batch]).to(self.device)
-        with autocast(self.device, self.recipe.precision):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             feature, logits = self.model(augment(pixels, generator))
         # Distances and logarithms lose too much in bfloat16.
         loss = self.loss(feature.float(), logits.float(), labels)

@@ -1,10 +1,33 @@
 """Which arithmetic the forward pass of a training uses."""
 
-from contextlib import AbstractContextManager
-
 import torch
+from torch import Tensor, nn
 
-__all__ = ["autocast", "gains_from_bf16"]
+from reid.errors import ConfigError
+
+__all__ = ["bf16_safe", "chooses_bf16", "gains_from_bf16"]
+
+
+def chooses_bf16(model: nn.Module, input_size: tuple[int, int], precision: str) -> bool:
+    """Whether the forward pass runs in bfloat16 under autocast, else in float32.
+
+    Args:
+        model: on the device where it will be trained.
+        input_size: (height, width) in pixels.
+        precision: "fp32", "bf16", or "auto" for bf16 where the device gains from it and computes it right.
+
+    Raises:
+        ConfigError: "bf16" where the device computes it wrong.
+    """
+    device = next(model.parameters()).device
+    if precision == "fp32" or (precision == "auto" and not gains_from_bf16(device)):
+        return False
+    safe = device.type != "cpu" or bf16_safe(model, input_size)
+    if precision == "bf16" and not safe:
+        raise ConfigError(
+            f"precision bf16 gives wrong results at input_size {list(input_size)} on a CPU; set it to auto or fp32"
+        )
+    return safe
 
 
 def gains_from_bf16(device: torch.device) -> bool:
@@ -19,12 +42,33 @@ def gains_from_bf16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """The context of a forward pass.
+def bf16_safe(model: nn.Module, input_size: tuple[int, int]) -> bool:
+    """Whether every convolution of the network is one that CPUs with AMX compute right in bfloat16.
+
+    Strided convolutions to a map one pixel wide come out as garbage or NaN there, which one step out of a few
+    shows (https://github.com/pytorch/pytorch/issues/169688; torch 2.13 has it still). Against float32, 3640
+    convolutions and linear layers drawn at random were wrong in this case and in no other.
 
     Args:
-        device: where the network is.
-        precision: "fp32", "bf16", or "auto" for bf16 where the device gains from it.
+        model: left as it is.
+        input_size: (height, width) in pixels.
     """
-    wanted = precision == "bf16" or (precision == "auto" and gains_from_bf16(device))
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
+    unsafe: list[str] = []
+
+    def look(module: nn.Module, _: object, output: Tensor) -> None:
+        if isinstance(module, nn.Conv2d) and module.stride[-1] > 1 and output.shape[-1] == 1:
+            unsafe.append(type(module).__name__)
+
+    hooks = [
+        module.register_forward_hook(look) for module in model.modules() if isinstance(module, nn.Conv2d)
+    ]
+    was_training, device = model.training, next(model.parameters()).device
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, 3, *input_size, device=device))
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return not unsafe

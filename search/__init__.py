@@ -1,0 +1,1 @@
+"""Runs many trials: study, sampler, Ray runner, resume, monitor, and the command line."""

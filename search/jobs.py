@@ -1,0 +1,120 @@
+"""What the driver and the runner say to each other, in plain values; neither knows how the other works."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+__all__ = ["Answer", "Job", "Resources", "Supply"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Where trials run and what each may use.
+
+    Attributes:
+        cpus_per_trial: cores and threads of one trial, >= 1.
+        gpus_per_trial: GPUs of one trial; a fraction shares one.
+        max_concurrent: trials at once; None runs as many as the resources allow.
+        address: of a Ray cluster to join ("auto" or HOST:PORT); None starts one on this machine.
+        silence_s: seconds without a sign of life after which a worker counts as lost.
+    """
+
+    cpus_per_trial: int = 1
+    gpus_per_trial: float = 0.0
+    max_concurrent: int | None = None
+    address: str | None = None
+    silence_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One attempt of one trial.
+
+    Attributes:
+        number: of the trial, -1 for the baseline.
+        attempt: how often it was begun, this time included, >= 1.
+        function: dotted path "module:name" of what runs it: `name(job, say) -> outcome`.
+        work: folder that this attempt may write to; the worker's signs of life lie there as well.
+        payload: JSON values for the function.
+    """
+
+    number: int
+    attempt: int
+    function: str
+    work: Path
+    payload: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sign_of_life(self) -> Path:
+        """File that the worker writes again and again while it lives."""
+        return self.work / "alive.json"
+
+    def to_json(self) -> str:
+        """One JSON text; `from_json` gives the job back."""
+        return json.dumps(
+            {
+                "number": self.number, "attempt": self.attempt, "function": self.function,
+                "work": str(self.work), "payload": self.payload,
+            }
+        )  # fmt: skip
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        return cls(**{**values, "work": Path(values["work"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of a job; either an outcome or an error.
+
+    Attributes:
+        outcome: what the trial function returned, unchecked.
+        error: {"kind", "message"}; kind is the class of the exception.
+        worker: where it ran.
+    """
+
+    outcome: dict[str, Any] | None = None
+    error: dict[str, str] | None = None
+    worker: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """One JSON text; NaN and infinities survive, for the driver to judge."""
+        return json.dumps({"outcome": self.outcome, "error": self.error, "worker": self.worker})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        return cls(**json.loads(text))
+
+
+class Supply(Protocol):
+    """The driver as the runner sees it. All calls come from one thread of the driver's process."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether no further job will ever come."""
+        ...
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether to leave at once, without waiting for running jobs."""
+        ...
+
+    def take(self) -> Job | None:
+        """The next job, or None while there is none."""
+        ...
+
+    def settle(self, job: Job, answer: Answer) -> None:
+        """Take the answer to a job; must not raise for anything that an answer holds."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """Take an error of the runner or of the driver itself; the search cannot go on."""
+        ...
+
+    def heard(self, job: Job, said: str) -> None:
+        """Note what a running job said last."""
+        ...

@@ -1,0 +1,137 @@
+"""Opens the study that a search goes on with, or makes a new one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reid.errors import ConfigError, StudyDamaged
+from results import Record, Started, Study, create_study, open_study
+from search.records import library_versions
+from spaces import Parameter, Space, parse_space
+
+__all__ = ["Data", "check_fits", "open_or_create"]
+
+PROTOCOL = (
+    "market1501-single-query, validation identities held out of training; test split for front and picks only"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """The dataset of a study.
+
+    Attributes:
+        name: key in `reid.data.DATASETS`.
+        root: prepared folder.
+        fingerprint: of its files.
+    """
+
+    name: str
+    root: Path
+    fingerprint: str
+
+
+def open_or_create(path: Path, space: Space, data: Data, *, seed: int | None, sampler: str | None) -> Study:
+    """Open the study at `path`, or create it where there is none.
+
+    Args:
+        path: its folder; the caller holds its lock.
+        space: what is to be searched.
+        data: the dataset.
+        seed: None takes the study's own, 0 for a new study.
+        sampler: None takes the study's own, "tpe" for a new study.
+
+    Raises:
+        ConfigError: the study asks for something else; names the setting.
+        StudyDamaged: its definition cannot be read.
+    """
+    if data.name != space.dataset:
+        raise ConfigError(
+            f"space {space.name} is for dataset {space.dataset}, but {data.root} holds {data.name}"
+        )
+    if not (path / "study.json").exists():
+        return create_study(path, _definition(space, data, seed or 0, sampler or "tpe"))
+    study = open_study(path)
+    _check_same(study, space, data, seed)
+    return study
+
+
+def check_fits(space: Space, records: list[Record], started: tuple[Started, ...]) -> None:
+    """Refuse a space that does not hold every trial that the study has.
+
+    Raises:
+        ConfigError: names the trial and the parameter.
+    """
+    trials: list[Record | Started] = [*records, *started]
+    for trial in trials:
+        for name, value in trial.params.items():
+            parameter = space.parameters.get(name)
+            if parameter is None or not parameter.contains(value):
+                raise ConfigError(
+                    f"trial {trial.number} of the study has {name}={value!r}, which the space does not hold; "
+                    f"widen parameters.{name} or name a new study"
+                )
+
+
+def _definition(space: Space, data: Data, seed: int, sampler: str) -> dict[str, Any]:
+    return {
+        "name": space.name,
+        "space": space.to_dict(),
+        "dataset": {"name": data.name, "root": str(data.root), "fingerprint": data.fingerprint},
+        "objectives": dict(space.objectives),
+        "limits": list(space.limits),
+        "target": dict(space.target),
+        "protocol": PROTOCOL,
+        "reference_point": None,
+        "seed": seed,
+        "sampler": sampler,
+        "versions": library_versions(),
+    }
+
+
+def _check_same(study: Study, space: Space, data: Data, seed: int | None) -> None:
+    asked = study.definition
+    try:
+        old = parse_space(asked["space"], f"{study.path}/study.json")
+    except ConfigError as error:
+        raise StudyDamaged(str(error)) from error
+    for key in ("dataset", "target", "limits", "objectives"):
+        _demand(study, key, getattr(old, key), getattr(space, key))
+    for name in sorted({*old.fixed, *space.fixed}):
+        _demand(study, f"fixed.{name}", old.fixed.get(name), space.fixed.get(name))
+    _check_parameters(study, old.parameters, space.parameters)
+    _demand(study, "files of the dataset", asked["dataset"]["fingerprint"], data.fingerprint)
+    if seed is not None:
+        _demand(study, "seed", asked["seed"], seed)
+
+
+def _check_parameters(study: Study, old: Mapping[str, Parameter], new: Mapping[str, Parameter]) -> None:
+    for name in sorted({*old, *new}):
+        before, after = old.get(name), new.get(name)
+        if before is None or after is None:
+            _demand(study, f"parameters.{name}", before and "searched", after and "searched")
+        elif not _widens(before, after):
+            _demand(study, f"parameters.{name}", _text(before), _text(after), "only wider is possible; ")
+
+
+def _widens(before: Parameter, after: Parameter) -> bool:
+    if (before.log, before.when) != (after.log, after.when):
+        return False
+    if before.choice is not None:
+        return after.choice is not None and all(after.contains(value) for value in before.choice)
+    same_kind = (before.int_range is None) == (after.int_range is None) and after.choice is None
+    if not same_kind or before.bounds is None or after.bounds is None:
+        return False
+    return after.bounds[0] <= before.bounds[0] and before.bounds[1] <= after.bounds[1]
+
+
+def _text(parameter: Parameter) -> dict[str, Any]:
+    return parameter.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+def _demand(study: Study, key: str, before: object, after: object, hint: str = "") -> None:
+    if before != after:
+        raise ConfigError(
+            f"{study.path} was begun with {key} {before!r}, not {after!r}; {hint}name a new study"
+        )

@@ -1,0 +1,40 @@
+"""Values as people type them on the command line."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from reid.errors import ConfigError
+
+__all__ = ["parse_settings", "parse_size"]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(height, width) out of "128x64".
+
+    Raises:
+        ConfigError: the text is not two whole numbers joined by "x".
+    """
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        raise ConfigError(f"input size must be HEIGHTxWIDTH such as 256x128, got {text!r}")
+    return int(parts[0]), int(parts[1])
+
+
+def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
+    """Settings out of `name=value` texts; values are read as YAML, so 0.7, true and [128, 64] mean themselves.
+
+    Raises:
+        ConfigError: a text has no "=" or its value cannot be read.
+    """
+    settings = {}
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"--set takes name=value, got {text!r}")
+        try:
+            settings[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {name.strip()}: cannot read the value {value!r}") from error
+    return settings

@@ -1,0 +1,116 @@
+"""From a space and chosen values to the configuration of a trial."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reid.config import Limit, Target, TrialConfig, reject_unknown
+from reid.errors import ConfigError
+from spaces import Space
+
+__all__ = [
+    "METRICS",
+    "baseline_config",
+    "check_space",
+    "check_space_names",
+    "resolve_limits",
+    "trial_config",
+]
+
+METRICS = (
+    "mAP", "mAP_trapezoid", "rank1", "rank5", "rank10", "latency_ms", "latency_p10_ms", "latency_p90_ms",
+    "latency_ratio", "size_bytes", "macs", "params",
+)  # fmt: skip
+"""Figures that a trial measures and that objectives and limits may name."""
+
+_BASELINE = {"method": "none", "quantization": "fp32"}
+_OWN_KEYS = ("dataset", "target")
+
+
+def trial_config(space: Space, values: Mapping[str, Any], seed: int = 0) -> TrialConfig:
+    """The configuration of one point of a space.
+
+    Args:
+        space: gives the fixed settings, the dataset and the target.
+        values: searched parameters and any other settings; they go before the fixed ones.
+        seed: of everything random, unless the space fixes one.
+
+    Raises:
+        ConfigError: unknown setting, or a value that it cannot have; names it.
+    """
+    return TrialConfig.from_dict(
+        {"seed": seed, **space.fixed, "dataset": space.dataset, "target": space.target, **values}
+    )
+
+
+def baseline_config(space: Space, seed: int = 0) -> TrialConfig:
+    """The dense fp32 network of a study, at the largest input size that the space may search.
+
+    Other searched choices take their first value, and other settings their default.
+    """
+    values: dict[str, Any] = {
+        name: parameter.choice[0]
+        for name, parameter in space.parameters.items()
+        if parameter.choice is not None and not parameter.when
+    }
+    sizes = space.parameters.get("input_size")
+    if sizes is not None and sizes.choice is not None:
+        values["input_size"] = max(sizes.choice, key=lambda size: size[0] * size[1])
+    return trial_config(space, {**values, **_BASELINE}, seed)
+
+
+def check_space(space: Space) -> None:
+    """Refuse a space whose names or values cannot make a trial, before anything runs.
+
+    Raises:
+        ConfigError: names the key, and where one is near, the one that was meant.
+    """
+    for place, names in (("fixed", space.fixed), ("parameters", space.parameters)):
+        for name in names:
+            if name in _OWN_KEYS:
+                raise ConfigError(f"{name} is a key of its own in a space file, not one of {place}")
+        reject_unknown(names, TrialConfig.names(), f"name in {place} of space {space.name}:")
+    Target.from_dict(space.target)
+    reject_unknown(space.objectives, METRICS, f"objective of space {space.name}:")
+    for limit in space.parsed_limits():
+        reject_unknown([limit.metric], METRICS, f"metric in limit {limit.text!r} of space {space.name}:")
+    for config in _corners(space):
+        trial_config(space, config)
+
+
+def check_space_names(space: Space) -> None:
+    """Refuse a backbone, method, scheme, loss, runtime or dataset that this installation does not know.
+
+    Apart from `check_space` because it loads torch.
+
+    Raises:
+        ConfigError: names the setting and the known names.
+    """
+    from reid.registries import check_names
+
+    for config in _corners(space):
+        check_names(trial_config(space, config))
+
+
+def resolve_limits(space: Space, baseline: Mapping[str, float]) -> tuple[Limit, ...]:
+    """The limits of a space in absolute terms.
+
+    Args:
+        space: has them as text.
+        baseline: figures of the dense baseline.
+
+    Raises:
+        ConfigError: a relative limit names a figure that the baseline does not have.
+    """
+    resolved = (limit.resolve(baseline) for limit in space.parsed_limits())
+    return tuple(Limit(metric=metric, operator=operator, value=value) for metric, operator, value in resolved)
+
+
+def _corners(space: Space) -> Iterator[dict[str, Any]]:
+    """Points that between them take every choice and both ends of every range."""
+    ends = {name: list(p.choice or p.bounds or ()) for name, p in space.parameters.items()}
+    for row in itertools.zip_longest(*ends.values()):
+        yield {
+            name: ends[name][0] if value is None and None not in ends[name] else value
+            for name, value in zip(ends, row, strict=True)
+        }

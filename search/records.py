@@ -1,0 +1,115 @@
+"""From a worker's answer to the record that is committed."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Literal
+
+from reid.config import Limit
+from reid.errors import ConfigError
+from results import Record
+from search.jobs import Answer, Job
+
+__all__ = ["Begun", "library_versions", "record_of"]
+
+_LIBRARIES = ("reid-pareto", "torch", "ray", "optuna", "onnxruntime", "numpy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A trial that is running.
+
+    Attributes:
+        job: what the worker was given.
+        params: searched parameters; empty for the baseline.
+        config: all settings.
+        started_at: ISO 8601, UTC.
+        retries: how often it was begun again after a failure that may pass.
+    """
+
+    job: Job
+    params: dict[str, Any]
+    config: dict[str, Any]
+    started_at: str
+    retries: int = 0
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that matter to a trial."""
+    return {name: metadata.version(name) for name in _LIBRARIES}
+
+
+def record_of(
+    begun: Begun,
+    answer: Answer,
+    *,
+    status: Literal["failed", "infeasible"],
+    finished_at: str,
+    objectives: Sequence[str],
+    limits: Sequence[Limit],
+) -> Record:
+    """The record of a trial.
+
+    An outcome that is not what a trial may return makes a failed trial of kind "bad_metric" (a figure that is
+    missing, no number, or not finite) or "bad_outcome"; it never makes an exception.
+
+    Args:
+        begun: the trial.
+        answer: of the worker.
+        status: "failed" or "infeasible" where the answer is an error; ignored otherwise.
+        finished_at: ISO 8601, UTC.
+        objectives: metrics that a complete trial must have.
+        limits: of the study; a figure that breaks one makes the trial infeasible.
+    """
+    known: dict[str, Any] = {
+        "number": begun.job.number, "attempt": begun.job.attempt, "params": begun.params,
+        "config": begun.config, "started_at": begun.started_at, "finished_at": finished_at,
+        "worker": answer.worker, "versions": library_versions(),
+    }  # fmt: skip
+    if answer.error is not None:
+        return Record(**known, status=status, error=answer.error)
+    outcome = answer.outcome or {}
+    problem = _bad_metric(outcome, objectives)
+    if problem is not None:
+        return Record(**known, status="failed", error={"kind": "bad_metric", "message": problem})
+    try:
+        return Record(**known, **_facts(outcome, limits))
+    except (ConfigError, TypeError, AttributeError, KeyError, ValueError) as error:
+        message = f"{type(error).__name__}: {error}"
+        return Record(**known, status="failed", error={"kind": "bad_outcome", "message": message})
+
+
+def _facts(outcome: Mapping[str, Any], limits: Sequence[Limit]) -> dict[str, Any]:
+    metrics = dict(outcome["metrics"])
+    broken = {
+        str(limit): limit.excess(metrics[limit.metric])
+        for limit in limits
+        if limit.metric in metrics and limit.excess(metrics[limit.metric]) > 0
+    }
+    violations = {**outcome.get("violations", {}), **broken}
+    return {
+        "status": "infeasible" if violations else outcome["status"],
+        "metrics": metrics,
+        "latency_trusted": outcome.get("latency_trusted", False),
+        "violations": violations,
+        "stages": outcome.get("stages", []),
+        "curves": outcome.get("curves", []),
+        "checks": {**outcome.get("checks", {}), "latency": outcome.get("latency", {})},
+        "protocol": outcome.get("protocol", ""),
+    }
+
+
+def _bad_metric(outcome: Mapping[str, Any], objectives: Sequence[str]) -> str | None:
+    metrics = outcome.get("metrics")
+    if not isinstance(metrics, Mapping):
+        return f"metrics must be a mapping, got {type(metrics).__name__}"
+    for name, value in metrics.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return f"{name} must be a number, got {type(value).__name__}"
+        if not math.isfinite(value):
+            return f"{name} must be finite, got {value}"
+    missing = [name for name in objectives if name not in metrics]
+    if missing and outcome.get("status") == "complete":
+        return f"{', '.join(missing)} was not measured"
+    return None

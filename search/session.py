@@ -1,0 +1,92 @@
+"""One run of a search, from taking the study's lock to giving it back."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from reid.errors import ConfigError
+from reid.files import remove_tree
+from results import Study, StudyLock, open_study, rebuild_table
+from search.driver import Driver
+from search.interrupt import interrupts
+from search.jobs import Resources
+from search.monitor import Monitor
+from search.opening import Data, check_fits, open_or_create
+from search.planner import baseline_config, check_space
+from search.runner import run_jobs
+from search.sampler import make_sampler
+from spaces import Space
+
+__all__ = ["TRIAL_FUNCTION", "search"]
+
+TRIAL_FUNCTION = "search.trial:run"
+"""Dotted path of what runs one trial."""
+
+
+def search(
+    path: Path,
+    space: Space,
+    data: Data,
+    *,
+    trials: int,
+    seed: int | None = None,
+    sampler: str | None = None,
+    resources: Resources | None = None,
+    function: str = TRIAL_FUNCTION,
+    console: Console | None = None,
+) -> Study:
+    """Search until the study holds `trials` committed trials; resumes what is there.
+
+    Args:
+        path: folder of the study, new or begun.
+        space: what is searched.
+        data: the dataset.
+        trials: committed trials in the end, failed and infeasible ones counted, >= 1.
+        seed: of the sampler and of the trials; None takes the study's own, or 0.
+        sampler: name in `search.sampler.SAMPLERS`; None takes the study's own, or "tpe".
+        resources: where trials run; None uses this machine, one core each.
+        function: dotted path of what runs a trial.
+        console: where progress goes; None is silent.
+
+    Returns:
+        The study.
+
+    Raises:
+        ConfigError: the request is wrong or does not fit the study; nothing was run.
+        StudyInUse: another driver has it.
+        StudyDamaged: a record cannot be read.
+        DataError: a trial found the dataset damaged.
+        NoDevice: no trial fits the cluster.
+        KeyboardInterrupt: stopped by a signal before all trials were there.
+    """
+    if trials < 1:
+        raise ConfigError(f"--trials must be at least 1, got {trials}")
+    check_space(space)
+    baseline_config(space)
+    with StudyLock(path):
+        study = open_or_create(path, space, data, seed=seed, sampler=sampler)
+        definition = study.definition
+        chosen = make_sampler(sampler or definition["sampler"], space, definition["seed"])
+        if chosen.capacity is not None and trials > chosen.capacity:
+            raise ConfigError(f"the grid of this space has {chosen.capacity} points; lower --trials to that")
+        check_fits(space, study.records(), study.started())
+        # Whatever an earlier driver's workers left there was never committed.
+        remove_tree(study.path / "work")
+        monitor = Monitor(console or Console(quiet=True), trials, space.objectives)
+        driver = Driver(
+            study, space, chosen, trials=trials, function=function, data_root=data.root, monitor=monitor
+        )
+        _run(driver, monitor, resources or Resources())
+        rebuild_table(study)
+        if driver.failure is not None:
+            raise driver.failure
+        if driver.stopping and not driver.complete:
+            raise KeyboardInterrupt
+    return open_study(path)
+
+
+def _run(driver: Driver, monitor: Monitor, resources: Resources) -> None:
+    with monitor, interrupts(driver):
+        if not driver.finished:
+            run_jobs(driver, resources)
+    monitor.summary()

@@ -1,0 +1,81 @@
+"""What a worker runs: the pipeline of one trial, between plain values on both sides."""
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from reid.config import Limit, TrialConfig
+from reid.outcome import TrialOutcome
+from results import DiskCache
+from results.layout import cache_folder
+from results.record import BASELINE_NUMBER
+from search.jobs import Job
+
+__all__ = ["run"]
+
+
+def run(job: Job, say: Callable[[str], None]) -> dict[str, Any]:
+    """Run the pipeline for a job of the driver; what the study has cached is taken from there.
+
+    Args:
+        job: its payload holds config, study, data_root, limits, reference, baseline_worker, kernel_ms_at_start.
+        say: told one line at each step.
+
+    Returns:
+        The outcome as plain JSON values; `artifact` is a folder to be copied by the driver.
+
+    Raises:
+        ReidParetoError: as `reid.pipeline.run`.
+    """
+    import torch
+
+    from reid import pipeline
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    asked = job.payload
+    config = TrialConfig.from_dict(asked["config"])
+    kernel_ms = _kernel_ms_at_start(job, config)
+    outcome = pipeline.run(
+        config,
+        data_root=Path(asked["data_root"]),
+        cache=DiskCache(cache_folder(Path(asked["study"]))),
+        limits=[Limit(**limit) for limit in asked["limits"]],
+        reference=None if asked["reference"] is None else Path(asked["reference"]),
+        kernel_ms_at_start=kernel_ms,
+        say=say,
+    )
+    return _plain(outcome, {"kernel_ms": kernel_ms} if job.number == BASELINE_NUMBER else {})
+
+
+def _kernel_ms_at_start(job: Job, config: TrialConfig) -> float | None:
+    """Time of the calibration kernel when the study began: measured by the baseline, then passed on.
+
+    None on another machine than the baseline's, where it means nothing.
+    """
+    if job.number == BASELINE_NUMBER:
+        from reid.timing import DeviceLock, calibration_kernel_ms
+
+        return calibration_kernel_ms(DeviceLock(config.target.device))
+    same_machine = job.payload["baseline_worker"].get("host") == socket.gethostname()
+    known: float | None = job.payload["kernel_ms_at_start"]
+    return known if same_machine else None
+
+
+def _plain(outcome: TrialOutcome, checks: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "status": outcome.status,
+        "metrics": {name: float(value) for name, value in outcome.metrics.items()},
+        "latency": dict(outcome.latency),
+        "latency_trusted": outcome.latency_trusted,
+        "violations": dict(outcome.violations),
+        "stages": [
+            {"name": stage.name, "key": stage.key, "seconds": stage.seconds, "cached": stage.cached}
+            for stage in outcome.stages
+        ],
+        "curves": [dict(row) for row in outcome.curves],
+        "checks": {**outcome.checks, **checks},
+        "artifact": None if outcome.artifact is None else str(outcome.artifact),
+        "protocol": outcome.protocol,
+    }

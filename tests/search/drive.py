@@ -1,0 +1,42 @@
+"""A driver with fake trials, to be started as a process of its own: python -m tests.search.drive STUDY TRIALS."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+import spaces
+from reid.errors import ReidParetoError
+from search.jobs import Resources
+from search.opening import Data
+from search.session import search
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("study", type=Path)
+    parser.add_argument("trials", type=int)
+    parser.add_argument("--silence-s", type=float, default=300.0)
+    parser.add_argument("--cpus-per-trial", type=int, default=1)
+    given = parser.parse_args()
+    try:
+        search(
+            given.study,
+            spaces.load("demo"),
+            Data(name="synthetic", root=Path("/nonexistent"), fingerprint="fake"),
+            trials=given.trials,
+            resources=Resources(silence_s=given.silence_s, cpus_per_trial=given.cpus_per_trial),
+            function="tests.search.fake_trial:run",
+            console=Console(stderr=True),
+        )
+    except ReidParetoError as error:
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

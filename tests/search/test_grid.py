@@ -1,0 +1,56 @@
+"""The regular grid."""
+
+import itertools
+
+import pytest
+
+from reid.errors import ConfigError
+from search.grid import Grid
+from spaces import Space
+from tests.search.conftest import make_space
+
+
+def points(space: Space, seed: int = 0) -> list[dict[str, object]]:
+    grid = Grid(space, seed)
+    assert grid.capacity is not None
+    return [grid.ask(number) for number in range(grid.capacity)]
+
+
+def test_the_grid_is_the_product_of_its_axes() -> None:
+    space = make_space(
+        parameters={
+            "prune_rate": {"float": [0.2, 1.0]},
+            "learning_rate": {"float": [1e-4, 1.0], "log": True},
+            "knn": {"int": [2, 4]},
+            "epochs": {"int": [0, 100]},
+            "quantization": {"choice": ["fp32", "int8-static"]},
+        },
+    )
+    found = points(space)
+    axes = [(0.2, 0.4, 0.6, 0.8, 1.0), (1e-4, 1e-3, 1e-2, 1e-1, 1.0), (2, 3, 4), (0, 25, 50, 75, 100), (0, 1)]
+    assert len(found) == 5 * 5 * 3 * 5 * 2
+    expected = sorted(itertools.product(*axes))
+    actual = sorted(
+        (p["prune_rate"], p["learning_rate"], p["knn"], p["epochs"], int(p["quantization"] != "fp32"))
+        for p in found
+    )
+    for left, right in zip(actual, expected, strict=True):
+        assert left == pytest.approx(right)
+
+
+def test_inactive_parameters_do_not_multiply_points() -> None:
+    parameters = {"method": {"choice": ["bafd", "fpgm"]}, "knn": {"int": [2, 5], "when": {"method": "bafd"}}}
+    assert len(points(make_space(fixed={}, parameters=parameters))) == 4 + 1
+
+
+def test_the_seed_shuffles_and_nothing_else() -> None:
+    first, again, other = points(make_space()), points(make_space()), points(make_space(), seed=1)
+    assert first == again
+    assert first != other
+    assert sorted(map(str, first)) == sorted(map(str, other))
+
+
+def test_beyond_the_last_point() -> None:
+    grid = Grid(make_space(parameters={"knn": {"int": [2, 3]}}), 0)
+    with pytest.raises(ConfigError, match="2 points; lower --trials"):
+        grid.ask(2)

@@ -1,0 +1,87 @@
+"""From a space to configurations, and what is refused before anything runs."""
+
+from typing import Any
+
+import pytest
+
+import spaces
+from reid.config import TrialConfig
+from reid.errors import ConfigError
+from search.planner import baseline_config, check_space, check_space_names, resolve_limits, trial_config
+from spaces import Space
+from tests.search.conftest import make_space
+
+
+@pytest.mark.parametrize("name", spaces.preset_names())
+def test_presets_are_sound(name: str) -> None:
+    space = spaces.load(name)
+    check_space(space)
+    check_space_names(space)
+    dense = baseline_config(space)
+    assert dense.method == "none"
+    assert dense.backbone == space.fixed["backbone"]
+
+
+def test_the_baseline_is_dense_at_the_largest_size() -> None:
+    space = make_space(
+        parameters={
+            "input_size": {"choice": [[96, 48], [160, 64], [128, 64]]},
+            "backbone": {"choice": ["osnet_x0_25", "resnet18"]},
+            "quantization": {"choice": ["int8-static", "fp32"]},
+            "prune_rate": {"float": [0.3, 0.9]},
+        },
+        fixed={"method": "bafd", "epochs": 7},
+    )
+    config = baseline_config(space, seed=3)
+    assert (config.input_size, config.backbone, config.epochs) == ((160, 64), "osnet_x0_25", 7)
+    assert (config.method, config.quantization, config.seed) == ("none", "fp32", 3)
+
+
+def test_values_go_before_fixed_settings_and_a_fixed_seed_stays() -> None:
+    space = make_space(fixed={"method": "bafd", "seed": 9, "epochs": 7}, target={"threads": 2})
+    config = trial_config(space, {"epochs": 8, "input_size": [96, 48]}, seed=1)
+    assert (config.epochs, config.seed, config.input_size, config.target.threads) == (8, 9, (96, 48), 2)
+    assert TrialConfig.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"parameters": {"prune_rat": {"float": [0, 0.5]}}}, r"'prune_rat'; did you mean prune_rate\?"),
+        ({"fixed": {"method": "bafd", "epoch": 3}}, r"'epoch'; did you mean epochs\?"),
+        ({"fixed": {"method": "bafd", "dataset": "market1501"}}, "dataset is a key of its own"),
+        ({"parameters": {"target": {"choice": ["a"]}}}, "target is a key of its own"),
+        ({"parameters": {"prune_rate": {"float": [0.3, 1.5]}}}, "prune_rate must be 0 <= rate < 1, got 1.5"),
+        ({"parameters": {"input_size": {"choice": [[96, 48], [96]]}}}, "input_size must be"),
+        ({"parameters": {"knn": {"choice": [2, "many"]}}}, "knn must be int, got 'many'"),
+        ({"fixed": {"method": "bafd", "epochs": -1}}, "epochs must be at least 0"),
+        ({"target": {"thread": 1}}, r"'thread'; did you mean threads\?"),
+        ({"objectives": {"mAp": "maximize", "latency_ms": "minimize"}}, r"'mAp'; did you mean mAP\?"),
+        ({"limits": ["latency <= 8"]}, r"'latency'; did you mean latency_"),
+    ],
+)
+def test_spaces_that_cannot_work(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        check_space(make_space(**changes))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"parameters": {"quantization": {"choice": ["fp32", "int9"]}}}, "'int9'"),
+        ({"fixed": {"method": "bafd", "backbone": "resnet19"}}, r"'resnet19'; did you mean resnet18\?"),
+        ({"target": {"runtime": "tvm"}}, "'tvm'"),
+    ],
+)
+def test_names_of_networks_and_schemes_are_known(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_space_names(make_space(**changes))
+
+
+def test_limits_become_absolute(space: Space) -> None:
+    space = make_space(limits=["latency_ms <= 0.5 * baseline", "mAP >= 0.6"])
+    latency, accuracy = resolve_limits(space, {"latency_ms": 10.0, "mAP": 0.8})
+    assert str(latency) == "latency_ms <= 5"
+    assert latency.excess(7.0) == pytest.approx(2.0)
+    assert accuracy.excess(0.7) == pytest.approx(-0.1)
