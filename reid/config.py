@@ -20,8 +20,8 @@ def reject_unknown(given: Collection[str], known: Collection[str], what: str) ->
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(str(name), list(known), n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ConfigError(f"unknown {what} {name!r}{hint} Known: {', '.join(sorted(known))}")
+            hint = f"; did you mean {near[0]}?" if near else ";"
+            raise ConfigError(f"unknown {what} {name!r}{hint} known: {', '.join(sorted(known))}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,18 +2,19 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from reid.config import Limit, Target, TrialConfig, reject_unknown
 from reid.errors import ConfigError
-from spaces import Space
+from spaces import Space, parse_space
 
 __all__ = [
     "METRICS",
     "baseline_config",
     "check_space",
     "check_space_names",
-    "resolve_limits",
+    "override", "resolve_limits",
     "trial_config",
 ]
 
@@ -38,9 +39,11 @@ def trial_config(space: Space, values: Mapping[str, Any], seed: int = 0) -> Tria
     Raises:
         ConfigError: unknown setting, or a value that it cannot have; names it.
     """
-    return TrialConfig.from_dict(
-        {"seed": seed, **space.fixed, "dataset": space.dataset, "target": space.target, **values}
-    )
+    settings = {"seed": seed, **space.fixed, "dataset": space.dataset, "target": space.target, **values}
+    if isinstance(weights := settings.get("weights"), str):
+        # Workers have working directories of their own.
+        settings["weights"] = str(Path(weights).expanduser().resolve())
+    return TrialConfig.from_dict(settings)
 
 
 def baseline_config(space: Space, seed: int = 0) -> TrialConfig:
@@ -57,6 +60,21 @@ def baseline_config(space: Space, seed: int = 0) -> TrialConfig:
     if sizes is not None and sizes.choice is not None:
         values["input_size"] = max(sizes.choice, key=lambda size: size[0] * size[1])
     return trial_config(space, {**values, **_BASELINE}, seed)
+
+
+def override(space: Space, settings: Mapping[str, Any]) -> Space:
+    """The space with some settings fixed to other values; a searched parameter among them is searched no more.
+
+    Raises:
+        ConfigError: a setting is unknown.
+    """
+    if not settings:
+        return space
+    reject_unknown(settings, TrialConfig.names(), "setting")
+    values = space.to_dict()
+    values["fixed"] = {**values.get("fixed", {}), **settings}
+    values["parameters"] = {n: p for n, p in values["parameters"].items() if n not in settings}
+    return parse_space(values, f"space {space.name} with --set")
 
 
 def check_space(space: Space) -> None:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def train(
         after_epoch: called with the network and the epoch (from 0) after each epoch, before the checkpoint
             and outside the gate; soft pruning. Torch's global generator is seeded for it.
         checkpoint: file that is rewritten after each epoch, and from which training goes on if it is there.
-        gate: entered before the first and around every step; holds a device so that no timing runs beside the step.
+        gate: entered around every step; holds a device so that no timing runs beside the step.
         on_epoch: called with each report after its checkpoint is written; not called again for the epochs
             that the checkpoint holds.
 
@@ -103,12 +104,16 @@ class _Training:
         self.model, self.images, self.labels, self.recipe, self.gate = model, images, labels, recipe, gate
         self.device = next(model.parameters()).device
         self.loss = parse_loss(recipe.loss)
-        with gate():
-            self.bf16 = chooses_bf16(model, images.shape[1:3], recipe.precision)
         trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.Adam(
             trainable, lr=recipe.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
         )
+
+    @cached_property
+    def bf16(self) -> bool:
+        # Runs the network, hence only inside the gate of the first step.
+        _, height, width, _ = self.images.shape
+        return chooses_bf16(self.model, (height, width), self.recipe.precision)
 
     def epoch(self, epoch: int) -> EpochReport:
         recipe, started, busy_s, losses, rate = self.recipe, time.perf_counter(), 0.0, [], 0.0

@@ -45,19 +45,19 @@ def gains_from_bf16(device: torch.device) -> bool:
 def bf16_safe(model: nn.Module, input_size: tuple[int, int]) -> bool:
     """Whether every convolution of the network is one that CPUs with AMX compute right in bfloat16.
 
-    Strided convolutions to a map one pixel wide come out as garbage or NaN there, which one step out of a few
-    shows (https://github.com/pytorch/pytorch/issues/169688; torch 2.13 has it still). Against float32, 3640
-    convolutions and linear layers drawn at random were wrong in this case and in no other.
+    Strided convolutions to a map one pixel wide come out as garbage or NaN there, in torch 2.13 too
+    (https://github.com/pytorch/pytorch/issues/169688). Of 3640 random convolutions and linear layers compared
+    with float32, forward and backward, these were wrong and no others.
 
     Args:
         model: left as it is.
         input_size: (height, width) in pixels.
     """
-    unsafe: list[str] = []
+    unsafe: list[nn.Module] = []
 
     def look(module: nn.Module, _: object, output: Tensor) -> None:
         if isinstance(module, nn.Conv2d) and module.stride[-1] > 1 and output.shape[-1] == 1:
-            unsafe.append(type(module).__name__)
+            unsafe.append(module)
 
     hooks = [
         module.register_forward_hook(look) for module in model.modules() if isinstance(module, nn.Conv2d)

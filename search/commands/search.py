@@ -10,6 +10,8 @@ from reid.errors import ConfigError
 from search.console import errors
 from search.jobs import Resources
 from search.opening import Data
+from search.options import parse_settings
+from search.planner import check_space, override
 
 __all__ = ["search"]
 
@@ -19,6 +21,9 @@ def search(
     trials: Annotated[int, typer.Option(help="Committed trials that the study holds in the end.")],
     space: Annotated[str, typer.Option(help="Preset or path of a space file.")] = "demo",
     data: Annotated[Path | None, typer.Option(help="Prepared dataset; synthetic when left out.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="name=value fixes a setting in place of the space's.")
+    ] = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to join: auto or HOST:PORT; a private one when left out.")
     ] = None,
@@ -40,9 +45,7 @@ def search(
     """
     if trials < 1:
         raise ConfigError(f"--trials must be at least 1, got {trials}")
-    wanted = spaces.load(space)
-    from search.planner import check_space
-
+    wanted = override(spaces.load(space), parse_settings(settings or []))
     check_space(wanted)
     found = _data(data, wanted)
     # Late, because torch and ray take seconds to load: a typing error should not.

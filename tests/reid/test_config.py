@@ -64,6 +64,6 @@ def test_limit_tells_by_how_much_it_is_broken(operator: str, measured: float, ex
 
 def test_unknown_name_lists_the_known() -> None:
     with pytest.raises(
-        ConfigError, match=re.escape("unknown backbone 'resnet81'; did you mean resnet18? Known: ")
+        ConfigError, match=re.escape("unknown backbone 'resnet81'; did you mean resnet18? known: ")
     ):
         reject_unknown(["resnet81"], ["osnet_x0_25", "resnet18"], "backbone")

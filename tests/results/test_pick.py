@@ -115,7 +115,7 @@ def test_no_candidate_tells_what_became_of_the_trials(study: Study) -> None:
     ("wishes", "message"),
     [
         ({"maximum": {"latncy_ms": 5}}, "did you mean latency_ms"),
-        ({"maximum": {"latncy_ms": 5}}, "Known: latency_ms, latency_p10_ms, .*mAP"),
+        ({"maximum": {"latncy_ms": 5}}, "known: latency_ms, latency_p10_ms, .*mAP"),
         ({"minimum": {"mAP": 70}}, "fractions, write 0.7"),
         ({"minimum": {"mAP": float("nan")}}, "finite"),
         ({"max_drop": {"latency_ms": 1}}, "use --max latency_ms"),

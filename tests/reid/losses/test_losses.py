@@ -84,7 +84,7 @@ def test_one_term_is_itself(name: str) -> None:
 
 @pytest.mark.parametrize("spec", ["tripel+softmax", "", "softmax+", "softmax,triplet"])
 def test_unknown_term_lists_the_known(spec: str) -> None:
-    with pytest.raises(ConfigError, match=r"Known: softmax, triplet"):
+    with pytest.raises(ConfigError, match=r"known: softmax, triplet"):
         parse_loss(spec)
 
 

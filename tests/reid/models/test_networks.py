@@ -73,6 +73,15 @@ def test_metric_loss_of_resnet_reaches_past_the_neck() -> None:
     assert network.conv1.weight.grad.abs().sum() > 0
 
 
+def test_metric_loss_of_osnet_sees_the_linear_layer() -> None:
+    network = build("osnet_x0_25", 5).eval()
+    with torch.no_grad():
+        feature, embedding = network.embed(torch.randn(4, 3, 64, 32))
+        torch.testing.assert_close(embedding, network.fc[1:](feature))
+    assert (feature < 0).any()
+    assert (embedding >= 0).all()
+
+
 def test_osnet_shares_one_gate_between_its_four_streams() -> None:
     network = build("osnet_x0_25", 5).eval()
     calls: list[int] = []

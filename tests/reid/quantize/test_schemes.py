@@ -112,7 +112,7 @@ def test_any_number_of_images(quantized: Artifact) -> None:
 
 
 def test_unknown_scheme_lists_the_known(artifact: Artifact, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"did you mean int8-static\?.*Known: fp32, int8-static"):
+    with pytest.raises(ConfigError, match=r"did you mean int8-static\?.*known: fp32, int8-static"):
         quantize(artifact, "int8-statik", people(1), tmp_path / "x.onnx")
     assert set(SCHEMES) == {"fp32", "int8-static"}
 

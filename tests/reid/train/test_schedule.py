@@ -65,7 +65,7 @@ def test_any_schedule_ends_at_a_hundredth_of_the_peak(
         ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0.0"),
         ({"learning_rate": math.nan}, "learning_rate must be above 0, got nan"),
         ({"precision": "fp16"}, "precision must be auto, fp32 or bf16, got 'fp16'"),
-        ({"loss": "hinge"}, "Known: softmax, triplet"),
+        ({"loss": "hinge"}, "known: softmax, triplet"),
     ],
 )
 def test_recipe_out_of_range_is_named(change: dict[str, object], message: str) -> None:
