@@ -8,6 +8,7 @@ import onnx
 
 from reid.errors import ConfigError
 from reid.export.artifact import Artifact
+from reid.export.denormals import flush_tiny
 from reid.export.metadata import write_metadata
 from reid.files import write_atomic
 
@@ -25,7 +26,7 @@ def export_onnx(model: nn.Module, spec: InputSpec, path: Path) -> Artifact:
     """Write `model` as one self-contained ONNX file; equal weights give equal bytes.
 
     The graph takes "images" (N, 3, height, width) float32, normalised by `spec`, and returns "embedding"
-    (N, D) float32, L2-normalised; N is free. The specification is part of the file's metadata.
+    (N, D) float32, L2-normalised; N is free. Weights too small to matter are written as zero. The specification is part of the file's metadata.
 
     Args:
         model: a network of `reid.models`, dense or slimmed, on any device; it is left as it is.
@@ -45,6 +46,7 @@ def export_onnx(model: nn.Module, spec: InputSpec, path: Path) -> Artifact:
         raise ConfigError(
             f"embedding_dim is {spec.embedding_dim}, but the network's embedding is {width} wide"
         )
+    flush_tiny(graph)
     write_metadata(graph, spec, "fp32")
     onnx.checker.check_model(graph)
     write_atomic(path, graph.SerializeToString(deterministic=True))

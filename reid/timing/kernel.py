@@ -22,18 +22,22 @@ _GROUPS = 9
 # One group lasts longer than a time slice of the scheduler, so that sharing a core shows in every group.
 _RUNS_PER_GROUP = 4
 
+_VALUES_AT_START = 11
+_PAUSE_S = 0.15
+
 
 def calibration_kernel_ms(lock: DeviceLock) -> float:
     """Time of the calibration kernel on an idle device, to be taken at the start of a study.
 
     Args:
-        lock: of the device; held exclusively meanwhile, for about half a second.
+        lock: of the device; held exclusively meanwhile, for about three seconds.
 
     Returns:
-        Milliseconds: the least of three values of `kernel_ms`, since a disturbance can only add time.
+        Milliseconds: the median of values of `kernel_ms` spread over some seconds. A shared machine wanders by
+        several percent within seconds; its usual speed is what later timings are compared with, not its best.
     """
     with lock.exclusive(), pinned():
-        return min(kernel_ms() for _ in range(3))
+        return median(_spaced(kernel_ms, _VALUES_AT_START, _PAUSE_S))
 
 
 def kernel_ms() -> float:
@@ -52,6 +56,12 @@ def pinned() -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+def _spaced(value: Callable[[], float], count: int, pause_s: float) -> Iterator[float]:
+    for _ in range(count):
+        yield value()
+        time.sleep(pause_s)
 
 
 def _group_ms(run: Callable[[], None]) -> float:

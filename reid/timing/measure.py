@@ -37,7 +37,7 @@ def measure(
     reference: Callable[[], None] | None = None,
     kernel_ms_at_start: float | None = None,
     runs: int = 50,
-    seconds: float = 1.0,
+    seconds: float = 1.5,
     threads: int = 1,
     clock: Callable[[], int] = time.perf_counter_ns,
     kernel: Callable[[], float] = kernel_ms,
@@ -53,7 +53,8 @@ def measure(
         kernel_ms_at_start: from `calibration_kernel_ms` at the start of the study; without it the kernel before
             the samples is the measure for that after them.
         runs: least number of samples, >= 1 (fewer where they would take more than 10 s).
-        seconds: least time that the samples take together (less where 2,000 samples are enough).
+        seconds: least time that all samples take together, those of `reference` included (less where 2,000
+            samples are enough).
         threads: of `run`; with 1, the calling thread stays on one core.
         clock: monotonic nanoseconds.
         kernel: gives the time of the calibration kernel now, in milliseconds.
@@ -146,7 +147,7 @@ def _sample(
     _warm_up(run, clock)
     if reference is not None:
         _warm_up(reference, clock)
-    while not _enough(own, runs, seconds):
+    while not _enough(own, sum(own) + sum(other), runs, seconds):
         if reference is not None:
             # The first run after the other's finds the caches full of the other's weights; it is not counted.
             reference()
@@ -156,8 +157,8 @@ def _sample(
     return own, other
 
 
-def _enough(samples: list[float], runs: int, seconds: float) -> bool:
-    spent_s = sum(samples) / 1e3
+def _enough(samples: list[float], spent_ms: float, runs: int, seconds: float) -> bool:
+    spent_s = spent_ms / 1e3
     if spent_s >= _LONGEST_SAMPLING_S or len(samples) >= max(runs, _MOST_SAMPLES):
         return True
     return len(samples) >= runs and spent_s >= seconds

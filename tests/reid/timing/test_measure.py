@@ -49,7 +49,7 @@ def test_a_quiet_machine_is_trusted_at_once(lock: DeviceLock) -> None:
     found = machine.measure(machine.work(20.0), lock, kernel_ms_at_start=3.0)
     assert (found.latency_ms, found.p10_ms, found.p90_ms) == (20, 20, 20)
     assert (found.trusted, found.reason, found.attempts, found.kernel_drift) == (True, "", 1, 0)
-    assert len(found.samples_ms) == 50
+    assert len(found.samples_ms) == 75
     assert found.ratio is found.reference_ms is None
 
 
@@ -57,10 +57,10 @@ def test_median_and_percentiles_are_those_of_the_samples(lock: DeviceLock) -> No
     machine = Machine()
     found = machine.measure(machine.work(*[10 + k / 10 for k in range(10)]), lock)
     samples = sorted(found.samples_ms)
-    assert len(samples) == 100
-    assert found.latency_ms == pytest.approx((samples[49] + samples[50]) / 2)
-    assert found.p10_ms == pytest.approx(10.09, abs=0.02)
-    assert found.p90_ms == pytest.approx(10.81, abs=0.02)
+    assert len(samples) == 145
+    assert found.latency_ms == pytest.approx(samples[72])
+    assert found.p10_ms == pytest.approx(10.1, abs=0.1)
+    assert found.p90_ms == pytest.approx(10.8, abs=0.1)
 
 
 def test_a_bursty_load_is_not_trusted(lock: DeviceLock) -> None:
@@ -180,7 +180,7 @@ def test_warm_up_and_sampling_end_on_a_machine_that_never_settles(lock: DeviceLo
     assert machine.now_ns < found.attempts * 90e9
 
 
-@pytest.mark.parametrize(("duration_ms", "samples"), [(0.1, 2000), (1.0, 1000), (20.0, 50), (500.0, 20)])
+@pytest.mark.parametrize(("duration_ms", "samples"), [(0.1, 2000), (1.0, 1500), (20.0, 75), (500.0, 20)])
 def test_samples_go_by_time_and_by_number(duration_ms: float, samples: int, lock: DeviceLock) -> None:
     machine = Machine()
     found = machine.measure(machine.work(duration_ms), lock)
@@ -226,7 +226,7 @@ def test_to_dict_is_plain_json_of_every_figure(lock: DeviceLock) -> None:
 
 
 def test_the_kernel_is_timed_alone_on_the_device(lock: DeviceLock, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = iter([3.2, 3.0, 3.1])
+    values = iter([3.2, 3.0, 3.1, 3.05, 2.9, 3.3, 3.1, 3.1, 9.0, 3.0, 3.1])
 
     def fake() -> float:
         with pytest.raises(BlockingIOError):
@@ -235,7 +235,8 @@ def test_the_kernel_is_timed_alone_on_the_device(lock: DeviceLock, monkeypatch: 
         return next(values)
 
     monkeypatch.setattr(kernel, "kernel_ms", fake)
-    assert calibration_kernel_ms(lock) == 3.0
+    monkeypatch.setattr(kernel, "_PAUSE_S", 0.0)
+    assert calibration_kernel_ms(lock) == 3.1, "the usual speed, whatever one disturbance did"
 
 
 def test_the_real_kernel_takes_milliseconds() -> None:
