@@ -1,29 +1,22 @@
 """Where a benchmark ran, and where its figures go."""
 
 import os
-import platform
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from reid.files import write_json
+from reid.timing.machine import cpu_name
 
-__all__ = ["device_name", "device_slug", "one_thread", "write_result"]
+__all__ = ["device_slug", "one_thread", "write_result"]
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def device_name() -> str:
-    """Model name of the CPU as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    named = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.is_file() else None
-    return named[1].strip() if named else platform.processor() or platform.machine()
-
-
 def device_slug() -> str:
     """Short name of the CPU for file names, e.g. "intel-xeon-gold-6338"."""
-    bare = re.sub(r"\((r|tm|c)\)|\b(cpu|processor)\b|@.*", " ", device_name().lower())
+    bare = re.sub(r"\((r|tm|c)\)|\b(cpu|processor)\b|@.*", " ", cpu_name().lower())
     return re.sub(r"[^a-z0-9]+", "-", bare).strip("-")
 
 
@@ -40,7 +33,7 @@ def write_result(name: str, figures: dict[str, Any]) -> Path:
     The load average is written too: above 1 something else ran, and times are too long.
     """
     path = RESULTS / f"{name}-{device_slug()}.json"
-    where = {"device": device_name(), "cores": os.cpu_count(), "load_average": round(os.getloadavg()[0], 1)}
+    where = {"device": cpu_name(), "cores": os.cpu_count(), "load_average": round(os.getloadavg()[0], 1)}
     write_json(path, {**where, **figures})
     print(path.read_text(), end="")
     return path

@@ -10,6 +10,7 @@ from typing import Any
 
 from reid.errors import ConfigError, ReidParetoError
 from reid.files import write_json
+from reid.timing.machine import cores, cpu_name
 from search.jobs import Answer, Job
 
 __all__ = ["SIGN_INTERVAL_S", "run_job"]
@@ -24,7 +25,12 @@ def run_job(job: Job) -> Answer:
     Returns:
         Its outcome, or the error that it raised; an exception never leaves.
     """
-    worker = {"host": socket.gethostname(), "pid": os.getpid()}
+    worker = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "cpu": cpu_name(),
+        "cores": f"{cores()} cores",
+    }
     with _Signs(job) as signs:
         try:
             outcome = _function(job.function)(job, signs.say)

@@ -14,7 +14,8 @@ __all__ = [
     "baseline_config",
     "check_space",
     "check_space_names",
-    "override", "resolve_limits",
+    "override",
+    "resolve_limits",
     "trial_config",
 ]
 

@@ -26,7 +26,8 @@ def export_onnx(model: nn.Module, spec: InputSpec, path: Path) -> Artifact:
     """Write `model` as one self-contained ONNX file; equal weights give equal bytes.
 
     The graph takes "images" (N, 3, height, width) float32, normalised by `spec`, and returns "embedding"
-    (N, D) float32, L2-normalised; N is free. Weights too small to matter are written as zero. The specification is part of the file's metadata.
+    (N, D) float32, L2-normalised; N is free.
+    Weights too small to matter are written as zero. The specification is part of the file's metadata.
 
     Args:
         model: a network of `reid.models`, dense or slimmed, on any device; it is left as it is.

@@ -1,14 +1,13 @@
 """`reid-pareto doctor`: what this machine can run."""
 
-import os
 import platform
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from reid.runtime import RUNTIMES
 from reid.timing import DeviceLock
+from reid.timing.machine import cores, cpu_flags, cpu_name
 from search.console import out as console
 from search.console import print_json
 
@@ -38,13 +37,13 @@ def examine() -> dict[str, Any]:
 
     from reid.torchvision_compat import torchvision
 
-    flags = _cpu_flags()
+    flags = cpu_flags()
     lock = DeviceLock("cpu")
     with lock.exclusive():
         held = True
     return {
-        "cores": len(os.sched_getaffinity(0)),
-        "cpu": _cpu_name(),
+        "cores": cores(),
+        "cpu": cpu_name(),
         "int8_instructions": [flag for flag in INT8_FLAGS if flag in flags],
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "runtimes": sorted(RUNTIMES),
@@ -53,21 +52,3 @@ def examine() -> dict[str, Any]:
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
     }
-
-
-def _cpu_flags() -> set[str]:
-    lines = _cpuinfo()
-    return {flag for key, value in lines if key in ("flags", "Features") for flag in value.split()}
-
-
-def _cpu_name() -> str:
-    return next(
-        (value for key, value in _cpuinfo() if key == "model name"), platform.processor() or "unknown"
-    )
-
-
-def _cpuinfo() -> list[tuple[str, str]]:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    pairs = (line.partition(":") for line in lines)
-    return [(key.strip(), value.strip()) for key, _, value in pairs]
