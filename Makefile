@@ -1,5 +1,8 @@
 # make demo   the main job on generated data: search, report, pick, verify
 # make test   the whole test suite
+# Threads that wait must not spin: tests start more processes than there are cores.
+export OMP_WAIT_POLICY ?= passive
+
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin

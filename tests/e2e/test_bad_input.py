@@ -29,7 +29,9 @@ def test_no_such_folder(cli: Cli, space: Path, tmp_path: Path) -> None:
     assert str(missing) in refused(cli, *search_of(space, tmp_path / "study", "--data", missing))
     assert str(missing) in refused(cli, "data", "inspect", missing)
     assert str(missing) in refused(cli, "status", missing)
-    assert str(missing) in refused(cli, "data", "prepare", "market1501", "--from", missing, "--to", tmp_path / "to")
+    assert str(missing) in refused(
+        cli, "data", "prepare", "market1501", "--from", missing, "--to", tmp_path / "to"
+    )
 
 
 def test_archive_that_climbs_out(cli: Cli, tmp_path: Path) -> None:
@@ -69,9 +71,7 @@ def test_truncated_jpeg(cli: Cli, data: Path, tmp_path: Path) -> None:
         ("[0.3, 0.9]", "[0.3, 1.9]", "prune_rate"),
     ],
 )
-def test_wrong_space_file(
-    cli: Cli, data: Path, tmp_path: Path, old: str, new: str, expected: str
-) -> None:
+def test_wrong_space_file(cli: Cli, data: Path, tmp_path: Path, old: str, new: str, expected: str) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(SPACE.replace(old, new))
     study = tmp_path / "study"

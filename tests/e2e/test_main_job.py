@@ -74,7 +74,9 @@ def test_stages_are_shared(study: Path) -> None:
     assert sum(not s["cached"] for s in dense) <= 2
 
 
-def test_the_same_command_resumes_and_runs_nothing_twice(cli: Cli, data: Path, space: Path, study: Path) -> None:
+def test_the_same_command_resumes_and_runs_nothing_twice(
+    cli: Cli, data: Path, space: Path, study: Path
+) -> None:
     before = {p: p.read_bytes() for p in (study / "trials").glob("??????.json")}
     done = cli("search", "--space", space, "--data", data, "--study", study, "--trials", TRIALS)
     assert done.returncode == 0, done.stderr
@@ -158,12 +160,17 @@ def test_bench_times_packages_in_turns(cli: Cli, package: Path) -> None:
     assert _answer(cli, "bench", package, package)
 
 
-def test_train_and_trial_leave_what_can_be_evaluated(cli: Cli, data: Path, space: Path, tmp_path: Path) -> None:
+def test_train_and_trial_leave_what_can_be_evaluated(
+    cli: Cli, data: Path, space: Path, tmp_path: Path
+) -> None:
     base = ["--space", space, "--data", data, "--set", "input_size=[48, 32]", "--set", "prune_rate=0.5"]
-    one = _answer(cli, "trial", *base, "--set", "quantization=fp32", "--set", "scope=inner", "--out", tmp_path / "t")
+    one = _answer(
+        cli, "trial", *base, "--set", "quantization=fp32", "--set", "scope=inner", "--out", tmp_path / "t"
+    )
     assert isinstance(one, dict)
     assert one["status"] == "complete"
-    result = _answer(cli, "evaluate", tmp_path / "t", "--data", data, "--split", "validation", "--validation-share", 0.3)
+    held_out = ["--split", "validation", "--validation-share", 0.3]
+    result = _answer(cli, "evaluate", tmp_path / "t", "--data", data, *held_out)
     assert isinstance(result, dict)
     assert result["mAP"] == pytest.approx(one["metrics"]["mAP"], abs=1e-6)
 
