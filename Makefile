@@ -42,9 +42,9 @@ type: install-dev
 	$(BIN)/mypy
 
 bench: install-dev
-	$(BIN)/python benchmarks/rank.py
-	$(BIN)/python benchmarks/bafd_selection.py
-	$(BIN)/python benchmarks/lock.py
+	$(BIN)/python -m benchmarks.rank
+	$(BIN)/python -m benchmarks.bafd_selection
+	$(BIN)/python -m benchmarks.lock
 
 clean:
 	rm -rf $(VENV) $(DEMO) build .mypy_cache .ruff_cache .pytest_cache

@@ -2,7 +2,7 @@
 
 Both begin with the same distances, so that the ratio tells of the selection alone.
 
-python benchmarks/bafd_selection.py
+python -m benchmarks.bafd_selection
 """
 
 import time
@@ -10,8 +10,8 @@ from collections.abc import Callable
 from statistics import median
 
 import numpy as np
-from device import one_thread, write_result
 
+from benchmarks.device import one_thread, write_result
 from reid.prune.selection import bafd_selection, filter_distances
 
 SHAPE, KNN, RATE, RUNS = (512, 512, 3, 3), 2, 0.9, 9

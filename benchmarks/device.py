@@ -24,7 +24,7 @@ def one_thread() -> None:
     """Start the running program again with one thread per library, unless it runs so already."""
     limits = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     if any(os.environ.get(name) != value for name, value in limits.items()):
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **limits})
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **limits})
 
 
 def write_result(name: str, figures: dict[str, Any]) -> Path:

@@ -4,7 +4,7 @@ Latency and size do not depend on the values of the weights, so ResNet-18 is unt
 dict if one is given. "alternating" times both files in turns, when each pushes the other's weights out of the cache.
 Run it on an idle machine: `trusted` says whether it was.
 
-python benchmarks/int8_static.py [OSNET_X0_25_STATE_DICT]
+python -m benchmarks.int8_static [OSNET_X0_25_STATE_DICT]
 """
 
 import sys
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from device import one_thread, write_result
 
+from benchmarks.device import one_thread, write_result
 from reid.config import Target, TrialConfig
 from reid.data import MEAN, STD
 from reid.export import InputSpec, export_onnx

@@ -1,6 +1,6 @@
 """One network timed on an idle machine, and beside two trainers with and without the device lock.
 
-python benchmarks/lock.py
+python -m benchmarks.lock
 """
 
 import argparse
@@ -15,8 +15,8 @@ from statistics import median
 from typing import Any
 
 import torch
-from device import one_thread, write_result
 
+from benchmarks.device import one_thread, write_result
 from reid.models import build
 from reid.timing import DeviceLock, Latency, calibration_kernel_ms, measure
 

@@ -1,6 +1,6 @@
 """What a finished study on Market-1501 found: its front on the test split, what it cost, its table and picture.
 
-    python benchmarks/market_study.py STUDY --data DATA --package PACKAGE
+    python -m benchmarks.market_study STUDY --data DATA --package PACKAGE
 
 Evaluates the baseline, every member of the front and the picked package on query and gallery (minutes), after the
 search is over: nothing is selected here. Writes results/<study>-<device>.json, results/<study>.parquet and
@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from device import RESULTS, write_result
 
 import results
+from benchmarks.device import RESULTS, write_result
 from reid.config import Target
 from reid.data import load_dataset
 from reid.files import write_with

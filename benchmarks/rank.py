@@ -1,6 +1,6 @@
 """Ranking at the size of Market-1501's test split beside the bare matrix product that it cannot do without.
 
-Run from the repository: python benchmarks/rank.py [--rounds 7]
+Run from the repository: python -m benchmarks.rank [--rounds 7]
 """
 
 import argparse
@@ -14,8 +14,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from device import write_result
 
+from benchmarks.device import write_result
 from reid.evaluate import rank, scores
 
 QUERIES, GALLERY, WIDTH = 3_368, 19_732, 512

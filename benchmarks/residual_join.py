@@ -1,6 +1,6 @@
 """Four ways to add a narrow block output to a residual stream of full width, timed in onnxruntime.
 
-python benchmarks/residual_join.py
+python -m benchmarks.residual_join
 
 The figures stand in docs/decisions/0002-residual-join.md.
 """
@@ -15,10 +15,10 @@ import numpy as np
 import onnxruntime
 import torch
 import torch.nn.functional as F
-from device import one_thread, write_result
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from torch import Tensor, nn
 
+from benchmarks.device import one_thread, write_result
 from reid.models import ReIDNetwork, build
 from reid.prune import PrunePlan, decay, find_units, slim
 from reid.prune.slim import Widen
