@@ -3,7 +3,7 @@
 A trained network holds weights far below anything that moves an embedding: batch norms that weight decay has driven
 to nothing, filters that soft pruning has faded out. Their products fall below the smallest normal float32, and on x86
 each such product takes a hundred cycles or more. The public OSNet x0.25 weights hold 426 of them among 198,089 values,
-and its file ran six times slower for it (docs/decisions/0007-denormals.md).
+and its file ran six times slower for it (docs/decisions/0005-denormals.md).
 """
 
 import numpy as np

@@ -30,7 +30,7 @@ def quantize_static_int8(source: Path, spec: InputSpec, images: NDArray[np.uint8
     Weights become int8 with one scale per output channel, activations uint8 with one scale per tensor from
     the smallest and largest value seen. What follows the last weighted layer stays float: it costs nothing
     there and the embedding keeps its resolution. The figures behind each choice are in
-    docs/decisions/0006-export-and-int8.md.
+    docs/decisions/0004-export-and-int8.md.
 
     Args:
         source: an fp32 file of `reid.export.export_onnx`.

@@ -15,7 +15,7 @@ from reid.runtime.inspection import inspect
 
 __all__ = ["OnnxRuntime"]
 
-# Throughput is flat from 8 images on (docs/decisions/0006-export-and-int8.md); memory is not.
+# Throughput is flat from 8 images on (docs/decisions/0004-export-and-int8.md); memory is not.
 _CHUNK = 16
 
 
@@ -23,7 +23,7 @@ class OnnxRuntime:
     """An ONNX artifact on a CPU, with a fixed number of threads that sleep between operations.
 
     Threads that spin while idle are faster alone and far slower beside anything else
-    (docs/decisions/0006-export-and-int8.md).
+    (docs/decisions/0004-export-and-int8.md).
     """
 
     def __init__(self, path: Path, target: Target) -> None:
