@@ -1,7 +1,8 @@
 """Where given gallery images stand in the ranking of their query, without building any ranking.
 
-A row of scores is sorted by value alone, which has vector instructions where sorting with indices has none,
-and the few places that matter are looked up in it. Rows are worked off in chunks of bounded memory.
+Of a row of scores only those are sorted that reach the last wanted image, by value alone, which has vector
+instructions where sorting with indices has none; the few places that matter are looked up there. Rows are worked
+off in chunks of bounded memory.
 """
 
 import os
@@ -19,8 +20,8 @@ __all__ = ["CHUNK_BYTES", "places_in_ranking", "unit_rows"]
 CHUNK_BYTES = 64 * 2**20
 """Most memory that scores take at a time (one row of scores, if that is more)."""
 
-# A few sorted rows fit the second-level cache, where they are searched right after.
-_ROWS_SORTED_AT_ONCE = 8
+# Enough rows for the work to lie in NumPy's loops, which let other threads run, and not between them.
+_BLOCK_ROWS = 128
 
 
 def unit_rows(features: NDArray[Any], dtype: np.dtype[Any], name: str) -> NDArray[Any]:
@@ -83,17 +84,15 @@ def places_in_ranking(
     places = np.empty(len(rows), dtype=np.intp)
     copies, originals = _copies(gallery)
     height = max(1, CHUNK_BYTES // (gallery.itemsize * len(gallery)))
-    threads = _threads()
     scores = np.empty((min(height, len(query)), len(gallery)), dtype=gallery.dtype)
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(_threads()) as pool:
         for top in range(0, len(query), height):
             chunk = scores[: len(query) - top]
             np.matmul(query[top : top + height], gallery.T, out=chunk)
             # BLAS sums some columns in another order than others, which would undo exact ties.
             chunk[:, copies] = chunk[:, originals]
-            cuts = np.linspace(0, len(chunk), threads + 1).astype(int)
-            bounds = np.searchsorted(rows, top + cuts)
-            parts = [slice(*ends) for ends in pairwise(bounds)]
+            cuts = np.append(np.arange(0, len(chunk), _BLOCK_ROWS), len(chunk))
+            parts = [slice(*ends) for ends in pairwise(np.searchsorted(rows, top + cuts))]
             found = pool.map(
                 _look_up,
                 (chunk[slice(*ends)] for ends in pairwise(cuts)),
@@ -108,21 +107,23 @@ def places_in_ranking(
 def _look_up(scores: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.intp]:
     """`places_in_ranking` of (R, G) scores; `rows` (P,) ascending in [0, R)."""
     values = scores[rows, columns]
-    bounds = np.searchsorted(rows, np.arange(len(scores) + 1))
+    # What scores less than the last wanted image cannot stand ahead of any; that is most of the gallery.
+    lowest = np.full(len(scores), np.inf, dtype=scores.dtype)
+    np.minimum.at(lowest, rows, values)
+    reaching = np.flatnonzero(scores >= lowest[:, np.newaxis])
+    rivals = scores.take(reaching)
+    row_ends = np.arange(len(scores) + 1)
+    starts = np.searchsorted(reaching, row_ends * scores.shape[1])
     not_ahead = np.empty(len(rows), dtype=np.intp)
-    tied = np.empty(len(rows), dtype=np.bool_)
-    buffer = np.empty_like(scores, shape=(_ROWS_SORTED_AT_ONCE, scores.shape[1]))
-    for top in range(0, len(scores), _ROWS_SORTED_AT_ONCE):
-        ordered = buffer[: len(scores) - top]
-        np.copyto(ordered, scores[top : top + len(ordered)])
-        ordered.sort(axis=1)
-        for row, line in enumerate(ordered, start=top):
-            own = slice(bounds[row], bounds[row + 1])
-            not_ahead[own] = line.searchsorted(values[own], side="right")
-        here = slice(bounds[top], bounds[top + len(ordered)])
-        next_lower = np.maximum(not_ahead[here] - 2, 0)
-        tied[here] = (not_ahead[here] > 1) & (ordered[rows[here] - top, next_lower] == values[here])
-    places: NDArray[np.intp] = scores.shape[1] - not_ahead
+    for (start, end), (first, last) in zip(
+        pairwise(starts.tolist()), pairwise(np.searchsorted(rows, row_ends).tolist()), strict=True
+    ):
+        ahead = rivals[start:end]
+        ahead.sort()
+        not_ahead[first:last] = ahead.searchsorted(values[first:last], side="right")
+    places: NDArray[np.intp] = np.diff(starts)[rows] - not_ahead
+    next_lower = starts[rows] + np.maximum(not_ahead - 2, 0)
+    tied = (not_ahead > 1) & (rivals[next_lower] == values)
     for pair in np.flatnonzero(tied):
         places[pair] += np.count_nonzero(scores[rows[pair], : columns[pair]] == values[pair])
     return places
