@@ -123,7 +123,7 @@ def _drop(metric: str, value: float, known: Sequence[str], baseline: Record | No
 def _check(metric: str, value: float, known: Sequence[str], option: str) -> None:
     if metric not in known:
         near = difflib.get_close_matches(metric, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
+        hint = f"; did you mean {near[0]}?" if near else ";"
         raise ConfigError(f"{option} {metric}: unknown metric{hint} known: {', '.join(known)}")
     if not math.isfinite(value):
         raise ConfigError(f"{option} {metric}={value} must be a finite number")
