@@ -51,13 +51,6 @@ class Labelled:
                 )
         return cls(features=table, **labels)
 
-    def without_junk(self) -> Self:
-        """The same without the images of identity -1."""
-        keep = self.ids != JUNK
-        if keep.all():
-            return self
-        return type(self)(features=self.features[keep], ids=self.ids[keep], cameras=self.cameras[keep])
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pairs:
@@ -84,7 +77,7 @@ class Pairs:
 
 
 def normalised(query: Labelled, gallery: Labelled) -> tuple[Labelled, Labelled]:
-    """Both sides with features of length 1 in one type: float64 if either needs it, else float32.
+    """Both sides with features of length 1 in one type (float64 if either needs it, else float32), and no junk.
 
     Raises:
         ConfigError: the features of the sides differ in width.
@@ -97,9 +90,11 @@ def normalised(query: Labelled, gallery: Labelled) -> tuple[Labelled, Labelled]:
         )
     wide = np.result_type(query.features, gallery.features, np.float32).itemsize > 4
     dtype = np.dtype(np.float64 if wide else np.float32)
-    return (
-        replace(query, features=unit_rows(query.features, dtype, "query_features")),
-        replace(gallery, features=unit_rows(gallery.features, dtype, "gallery_features")),
+    keep = gallery.ids != JUNK
+    return replace(query, features=unit_rows(query.features, dtype, "query_features")), Labelled(
+        features=unit_rows(gallery.features, dtype, "gallery_features", keep),
+        ids=gallery.ids[keep],
+        cameras=gallery.cameras[keep],
     )
 
 

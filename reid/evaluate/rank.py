@@ -119,7 +119,6 @@ def rank(
         Labelled.check("query", query_features, query_ids, query_cameras),
         Labelled.check("gallery", gallery_features, gallery_ids, gallery_cameras),
     )
-    gallery = gallery.without_junk()
     pairs = pairs_of_one_identity(query, gallery)
     if pairs.same_camera.all():
         raise DataError(why_nothing_matches(query, gallery, pairs))

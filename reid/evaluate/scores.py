@@ -1,10 +1,10 @@
 """Where given gallery images stand in the ranking of their query, without building any ranking.
 
-Of a row of scores only those are sorted that reach the last wanted image, by value alone, which has vector
-instructions where sorting with indices has none; the few places that matter are looked up there. Rows are worked
-off in chunks of bounded memory.
+A row of scores is sorted by value alone, which has vector instructions where sorting with indices has none, and
+the few places that matter are looked up there. Rows are worked off in chunks of bounded memory.
 """
 
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -12,28 +12,32 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from reid.errors import DataError
 
 __all__ = ["CHUNK_BYTES", "places_in_ranking", "unit_rows"]
 
-CHUNK_BYTES = 64 * 2**20
-"""Most memory that scores take at a time (one row of scores, if that is more)."""
+CHUNK_BYTES = 128 * 2**20
+"""Most memory that scores take at a time (one row of scores a thread, if that is more)."""
 
-# Enough rows for the work to lie in NumPy's loops, which let other threads run, and not between them.
-_BLOCK_ROWS = 128
+# Enough rows for one call to sort for long without the interpreter's lock, few enough to stay in a core's cache.
+_BLOCK_ROWS = 16
 
 
-def unit_rows(features: NDArray[Any], dtype: np.dtype[Any], name: str) -> NDArray[Any]:
+def unit_rows(
+    features: NDArray[Any], dtype: np.dtype[Any], name: str, keep: NDArray[np.bool_] | None = None
+) -> NDArray[Any]:
     """Rows divided by their Euclidean length; a zero row stays zero.
 
     Args:
-        features: (N, D) real numbers.
+        features: (N, D) real numbers; all are checked.
         dtype: float32 or float64, of the result.
         name: of the array, for the message.
+        keep: (N,) which rows are wanted; all where it is not given.
 
     Returns:
-        (N, D) contiguous.
+        (kept, D) contiguous.
 
     Raises:
         DataError: a feature is NaN or infinite; names the first row and how many there are.
@@ -46,9 +50,15 @@ def unit_rows(features: NDArray[Any], dtype: np.dtype[Any], name: str) -> NDArra
     awkward = np.flatnonzero(~((squares > limits.tiny / limits.eps) & (squares < limits.max)))
     lengths = np.sqrt(squares)
     lengths[awkward] = 1
-    unit: NDArray[Any] = rows / lengths[:, np.newaxis]
-    if len(awkward):
-        unit[awkward] = _scaled_then_unit(rows[awkward], awkward, name)
+    replaced = _scaled_then_unit(rows[awkward], awkward, name)
+    if keep is None or keep.all():
+        unit: NDArray[Any] = rows / lengths[:, np.newaxis]
+        unit[awkward] = replaced
+        return unit
+    unit = rows[keep]
+    unit /= lengths[keep, np.newaxis]
+    wanted = keep[awkward]
+    unit[np.cumsum(keep)[awkward[wanted]] - 1] = replaced[wanted]
     return unit
 
 
@@ -59,7 +69,7 @@ def _scaled_then_unit(rows: NDArray[Any], numbers: NDArray[np.intp], name: str) 
             f"{name} holds NaN or infinite values in {len(bad)} rows, the first is row {bad[0]}; "
             "the network that made them diverged or overflowed"
         )
-    largest = np.abs(rows).max(axis=1, keepdims=True)
+    largest = np.abs(rows).max(axis=1, initial=0, keepdims=True)
     scaled = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
     lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
     unit: NDArray[Any] = scaled / np.where(lengths > 0, lengths, 1)
@@ -81,50 +91,61 @@ def places_in_ranking(
         (P,) number of gallery images ahead: those that score more, and those of equal score that come earlier
         in the gallery. Equal gallery rows score equally.
     """
+    copies = _copies(gallery)
+    threads = min(_threads(), len(query))
+    ends = np.linspace(0, len(query), threads + 1, dtype=np.intp)
+    parts = [slice(*pair) for pair in pairwise(np.searchsorted(rows, ends))]
+    # One product in each thread instead of one product in all of them: BLAS's own threads would go on spinning
+    # for a while after each and take the cores from the look-up.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+        found = pool.map(
+            lambda first, last, part: _places(
+                query[first:last], gallery, copies, rows[part] - first, columns[part], CHUNK_BYTES // threads
+            ),
+            *(ends[:-1], ends[1:], parts),
+        )
+        return np.concatenate(list(found))
+
+
+def _places(
+    query: NDArray[Any],
+    gallery: NDArray[Any],
+    copies: tuple[NDArray[np.intp], NDArray[np.intp]],
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    chunk_bytes: int,
+) -> NDArray[np.intp]:
+    """`places_in_ranking` in one thread."""
     places = np.empty(len(rows), dtype=np.intp)
-    copies, originals = _copies(gallery)
-    height = max(1, CHUNK_BYTES // (gallery.itemsize * len(gallery)))
-    scores = np.empty((min(height, len(query)), len(gallery)), dtype=gallery.dtype)
-    with ThreadPoolExecutor(_threads()) as pool:
-        for top in range(0, len(query), height):
-            chunk = scores[: len(query) - top]
-            np.matmul(query[top : top + height], gallery.T, out=chunk)
-            # BLAS sums some columns in another order than others, which would undo exact ties.
-            chunk[:, copies] = chunk[:, originals]
-            cuts = np.append(np.arange(0, len(chunk), _BLOCK_ROWS), len(chunk))
-            parts = [slice(*ends) for ends in pairwise(np.searchsorted(rows, top + cuts))]
-            found = pool.map(
-                _look_up,
-                (chunk[slice(*ends)] for ends in pairwise(cuts)),
-                (rows[part] - top - cut for part, cut in zip(parts, cuts, strict=False)),
-                (columns[part] for part in parts),
-            )
-            for part, part_places in zip(parts, found, strict=True):
-                places[part] = part_places
+    chunks = math.ceil(len(query) / max(1, chunk_bytes // (gallery.itemsize * len(gallery))))
+    height = math.ceil(len(query) / chunks)
+    scores = np.empty((height, len(gallery)), dtype=gallery.dtype)
+    for top in range(0, len(query), height):
+        chunk = scores[: len(query) - top]
+        np.matmul(query[top : top + height], gallery.T, out=chunk)
+        # BLAS sums some columns in another order than others, which would undo exact ties.
+        chunk[:, copies[0]] = chunk[:, copies[1]]
+        part = slice(*np.searchsorted(rows, (top, top + height)))
+        places[part] = _look_up(chunk, rows[part] - top, columns[part])
     return places
 
 
 def _look_up(scores: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.intp]:
     """`places_in_ranking` of (R, G) scores; `rows` (P,) ascending in [0, R)."""
     values = scores[rows, columns]
-    # What scores less than the last wanted image cannot stand ahead of any; that is most of the gallery.
-    lowest = np.full(len(scores), np.inf, dtype=scores.dtype)
-    np.minimum.at(lowest, rows, values)
-    reaching = np.flatnonzero(scores >= lowest[:, np.newaxis])
-    rivals = scores.take(reaching)
-    row_ends = np.arange(len(scores) + 1)
-    starts = np.searchsorted(reaching, row_ends * scores.shape[1])
-    not_ahead = np.empty(len(rows), dtype=np.intp)
-    for (start, end), (first, last) in zip(
-        pairwise(starts.tolist()), pairwise(np.searchsorted(rows, row_ends).tolist()), strict=True
-    ):
-        ahead = rivals[start:end]
-        ahead.sort()
-        not_ahead[first:last] = ahead.searchsorted(values[first:last], side="right")
-    places: NDArray[np.intp] = np.diff(starts)[rows] - not_ahead
-    next_lower = starts[rows] + np.maximum(not_ahead - 2, 0)
-    tied = (not_ahead > 1) & (rivals[next_lower] == values)
-    for pair in np.flatnonzero(tied):
+    not_ahead, lower = np.empty((2, len(rows)), dtype=np.intp)
+    ends = np.searchsorted(rows, np.arange(len(scores) + 1)).tolist()
+    block = np.empty((_BLOCK_ROWS, scores.shape[1]), dtype=scores.dtype)
+    for top in range(0, len(scores), _BLOCK_ROWS):
+        ascending = block[: len(scores) - top]
+        np.copyto(ascending, scores[top : top + _BLOCK_ROWS])
+        ascending.sort(axis=1)
+        for row, (first, last) in zip(ascending, pairwise(ends[top : top + len(ascending) + 1]), strict=True):
+            wanted = values[first:last]
+            not_ahead[first:last] = row.searchsorted(wanted, side="right")
+            lower[first:last] = row.searchsorted(wanted, side="left")
+    places: NDArray[np.intp] = scores.shape[1] - not_ahead
+    for pair in np.flatnonzero(not_ahead - lower > 1):
         places[pair] += np.count_nonzero(scores[rows[pair], : columns[pair]] == values[pair])
     return places
 
