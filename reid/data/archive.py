@@ -10,8 +10,8 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
@@ -19,10 +19,10 @@ from typing import IO, NamedTuple
 
 from reid.data.folder import building
 from reid.data.parallel import Progress
-from reid.errors import DataError
-from reid.files import write_blocks
+from reid.errors import ConfigError, DataError
+from reid.files import write_blocks, write_with
 
-__all__ = ["ArchiveLimits", "extract"]
+__all__ = ["ArchiveLimits", "extract", "pack"]
 
 _BLOCK_BYTES = 1 << 20
 _LONGEST_NAME = 255
@@ -114,6 +114,33 @@ def extract(
             raise DataError(f"{archive} is neither a zip nor a tar archive")
 
 
+def pack(folder: Path, target: Path) -> Path:
+    """Write the plain files of a folder as a zip archive; equal folders of one name give equal bytes.
+
+    Entries are sorted, stored without compression and dated 1980-01-01, and lie below the folder's name.
+
+    Args:
+        folder: holds plain files only.
+        target: zip file to make; it must not exist.
+
+    Raises:
+        ConfigError: `target` exists.
+        ResourceError: it cannot be written.
+    """
+    if target.exists() or target.is_symlink():
+        raise ConfigError(f"{target} exists already; name another file, or remove it")
+
+    def write(temporary: Path) -> None:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as table:
+            for path in sorted(folder.iterdir()):
+                # The constructor's own defaults: the earliest date a zip knows, readable files, made on Unix.
+                entry = zipfile.ZipInfo(f"{folder.name}/{path.name}")
+                entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
+                table.writestr(entry, path.read_bytes())
+
+    return write_with(target, write)
+
+
 @contextmanager
 def _reading(archive: Path) -> Iterator[None]:
     """Turn what the standard library raises on damaged archives into a DataError."""
@@ -134,7 +161,7 @@ _DAMAGED = (
 )  # fmt: skip
 
 
-def _zip_entries(opened: zipfile.ZipFile, archive: Path) -> Iterator[_Entry]:
+def _zip_entries(opened: zipfile.ZipFile, archive: Path) -> Generator[_Entry, None, None]:
     for info in opened.infolist():
         # `filename` ends at the first NUL; `orig_filename` is what the archive really says.
         name = info.orig_filename
@@ -150,7 +177,7 @@ def _zip_entries(opened: zipfile.ZipFile, archive: Path) -> Iterator[_Entry]:
                 yield _Entry(name, content)
 
 
-def _tar_entries(opened: tarfile.TarFile, archive: Path) -> Iterator[_Entry]:
+def _tar_entries(opened: tarfile.TarFile, archive: Path) -> Generator[_Entry, None, None]:
     while (info := opened.next()) is not None:
         # The module remembers every member it has read; two million of them would fill the memory.
         opened.members.clear()  # type: ignore[attr-defined]
@@ -165,21 +192,28 @@ def _tar_entries(opened: tarfile.TarFile, archive: Path) -> Iterator[_Entry]:
 
 
 def _write_all(
-    entries: Iterator[_Entry], work: Path, archive: Path, meter: _Meter, progress: Progress | None, total: int
+    entries: Generator[_Entry, None, None],
+    work: Path,
+    archive: Path,
+    meter: _Meter,
+    progress: Progress | None,
+    total: int,
 ) -> None:
-    for name, content in entries:
-        meter.entry()
-        path = work.joinpath(*_parts(name, archive))
-        try:
-            if content is None:
-                path.mkdir(parents=True, exist_ok=True)
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_blocks(path, meter.blocks(content))
-        except (FileExistsError, NotADirectoryError) as error:
-            raise DataError(f"{archive}: entry {name!r} is there twice; refused") from error
-        if progress is not None:
-            progress("unpack", meter.entries, total)
+    # Closed here, or an entry that was refused would keep the archive open until its error is forgotten.
+    with closing(entries):
+        for name, content in entries:
+            meter.entry()
+            path = work.joinpath(*_parts(name, archive))
+            try:
+                if content is None:
+                    path.mkdir(parents=True, exist_ok=True)
+                else:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_blocks(path, meter.blocks(content))
+            except (FileExistsError, NotADirectoryError) as error:
+                raise DataError(f"{archive}: entry {name!r} is there twice; refused") from error
+            if progress is not None:
+                progress("unpack", meter.entries, total)
 
 
 def _parts(name: str, archive: Path) -> tuple[str, ...]:

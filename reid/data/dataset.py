@@ -19,10 +19,15 @@ MANIFEST = "dataset.json"
 """File in the dataset's folder that says which dataset it is; `prepare` writes it last."""
 
 DATASETS: dict[str, Callable[[Path], Splits]] = {
+    "cuhk03": read_market1501,
+    "dukemtmc": read_market1501,
+    "folder": read_market1501,
     "market1501": read_market1501,
+    "merged": read_market1501,
+    "msmt17": read_market1501,
     "synthetic": read_market1501,
 }
-"""Reader of each dataset by name; it lists the images below a folder."""
+"""Reader of each dataset by name; it lists the images below a folder. `prepare` writes one layout for all."""
 
 
 # Not slotted: the fingerprint stats every file, so it is computed once and kept.
@@ -36,6 +41,8 @@ class ReIDDataset:
         train: images of the training identities.
         query: images searched for.
         gallery: images searched in; junk has identity -1, a distractor 0.
+        multi_query: more images of the query identities, to be pooled per identity and camera where several
+            images make one query; empty for a dataset that has none.
     """
 
     name: str
@@ -43,6 +50,7 @@ class ReIDDataset:
     train: tuple[Sample, ...]
     query: tuple[Sample, ...]
     gallery: tuple[Sample, ...]
+    multi_query: tuple[Sample, ...] = ()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -52,7 +60,11 @@ class ReIDDataset:
             DataError: an image is gone.
         """
         digest = hashlib.sha256()
-        for samples in (self.train, self.query, self.gallery):
+        parts = [self.train, self.query, self.gallery]
+        # Left out where there is none, so that such a dataset keeps the fingerprint of older records.
+        if self.multi_query:
+            parts.append(self.multi_query)
+        for samples in parts:
             for sample in samples:
                 name = sample.path.relative_to(self.root).as_posix()
                 digest.update(f"{name}\0{_size_bytes(sample.path)}\n".encode())
@@ -78,8 +90,7 @@ def load_dataset(name: str, root: str | Path) -> ReIDDataset:
         raise ConfigError(
             f"{folder} holds the dataset {prepared}, not {name}; name the right folder or dataset"
         )
-    splits = DATASETS[name](folder)
-    return ReIDDataset(name=name, root=folder, train=splits.train, query=splits.query, gallery=splits.gallery)
+    return ReIDDataset(name=name, root=folder, **DATASETS[name](folder)._asdict())
 
 
 def dataset_name(root: str | Path) -> str:

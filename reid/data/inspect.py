@@ -7,7 +7,8 @@ from typing import Any
 
 from reid.data.dataset import dataset_name, load_dataset
 from reid.data.image import find_bad
-from reid.data.market1501 import FOLDERS, is_image_name
+from reid.data.leaks import find_leaks
+from reid.data.market1501 import FOLDERS, MULTI_QUERY, is_image_name
 from reid.data.parallel import Progress
 from reid.data.sample import DISTRACTOR, JUNK, Sample
 
@@ -44,7 +45,10 @@ class Inspection:
         train: counts of the training split.
         query: counts of the queries.
         gallery: counts of the gallery.
+        multi_query: counts of the multi-query, all 0 where the dataset has none.
         shared_identities: persons in both training and test split; anything but 0 makes the test worthless.
+        shared_images: pairs of (training name, test name) of files with the same bytes, relative names; worth
+            as little.
         unmatched_queries: queries without an image of the same person from another camera.
         ignored: files in the split folders whose names are no image names.
         bad: images that cannot be decoded, as (relative name, reason).
@@ -56,14 +60,18 @@ class Inspection:
     train: SplitFacts
     query: SplitFacts
     gallery: SplitFacts
+    multi_query: SplitFacts
     shared_identities: int
+    shared_images: tuple[tuple[str, str], ...]
     unmatched_queries: int
     ignored: int
     bad: tuple[tuple[str, str], ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self) | {"root": str(self.root), "bad": [list(pair) for pair in self.bad]}
+        pairs = {"bad": [list(pair) for pair in self.bad]}
+        pairs["shared_images"] = [list(pair) for pair in self.shared_images]
+        return asdict(self) | {"root": str(self.root)} | pairs
 
 
 def inspect(root: Path, *, workers: int | None = None, progress: Progress | None = None) -> Inspection:
@@ -78,9 +86,10 @@ def inspect(root: Path, *, workers: int | None = None, progress: Progress | None
         DataError: `root` is no prepared dataset.
     """
     dataset = load_dataset(dataset_name(root), root)
-    samples = (*dataset.train, *dataset.query, *dataset.gallery)
-    paths = [sample.path for sample in samples]
+    test = (*dataset.query, *dataset.gallery, *dataset.multi_query)
+    paths = [sample.path for sample in (*dataset.train, *test)]
     bad = find_bad(paths, workers=workers, progress=progress)
+    leaks = find_leaks(dataset.train, test, dataset.root, workers=workers, progress=progress)
     return Inspection(
         name=dataset.name,
         root=dataset.root,
@@ -88,7 +97,9 @@ def inspect(root: Path, *, workers: int | None = None, progress: Progress | None
         train=_facts(dataset.train),
         query=_facts(dataset.query),
         gallery=_facts(dataset.gallery),
-        shared_identities=len(_people(dataset.train) & _people((*dataset.query, *dataset.gallery))),
+        multi_query=_facts(dataset.multi_query),
+        shared_identities=len(leaks.identities),
+        shared_images=leaks.images,
         unmatched_queries=_unmatched(dataset.query, dataset.gallery),
         ignored=_ignored(dataset.root),
         bad=tuple((one.path.relative_to(dataset.root).as_posix(), one.reason) for one in bad),
@@ -117,6 +128,5 @@ def _unmatched(query: Sequence[Sample], gallery: Sequence[Sample]) -> int:
 
 
 def _ignored(root: Path) -> int:
-    return sum(
-        not is_image_name(path.name) for folder in FOLDERS.values() for path in (root / folder).iterdir()
-    )
+    folders = [root / name for name in (*FOLDERS.values(), MULTI_QUERY) if (root / name).is_dir()]
+    return sum(not is_image_name(path.name) for folder in folders for path in folder.iterdir())

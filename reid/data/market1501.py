@@ -10,7 +10,7 @@ from pathlib import Path
 from reid.data.sample import Sample, Splits
 from reid.errors import DataError
 
-__all__ = ["FOLDERS", "OFFICIAL_IMAGES", "is_image_name", "read_market1501"]
+__all__ = ["FOLDERS", "MULTI_QUERY", "is_image_name", "read_market1501"]
 
 FOLDERS: dict[str, str] = {
     "train": "bounding_box_train",
@@ -19,8 +19,8 @@ FOLDERS: dict[str, str] = {
 }
 """Folder of each split."""
 
-OFFICIAL_IMAGES: dict[str, int] = {"train": 12_936, "query": 3_368, "gallery": 19_732}
-"""Images per split of the release v15.09.15."""
+MULTI_QUERY = "gt_bbox"
+"""Folder of the hand-drawn boxes, which may be absent; those of query identities make the multi-query."""
 
 # Some official names end in `.jpg.jpg`, so the middle of a name may hold anything.
 _NAME = re.compile(r"(?P<person>-1|\d+)_c(?P<camera>\d+).*\.(?:jpe?g|png)", re.IGNORECASE | re.ASCII)
@@ -35,10 +35,11 @@ def read_market1501(root: Path) -> Splits:
     """List the images below `root`, sorted by name.
 
     Junk and distractors are kept in the gallery and left out of the other two splits, where they mean
-    nothing. Files with other names (`Thumbs.db`, `readme.txt`) are passed over.
+    nothing. Files with other names (`Thumbs.db`, `readme.txt`) are passed over. Of `gt_bbox`, which holds the
+    training identities too, only those of the queries are taken.
 
     Args:
-        root: folder that holds `bounding_box_train`, `query` and `bounding_box_test`.
+        root: folder that holds `bounding_box_train`, `query`, `bounding_box_test` and perhaps `gt_bbox`.
 
     Raises:
         DataError: a folder is missing or holds no image; names it.
@@ -50,7 +51,11 @@ def read_market1501(root: Path) -> Splits:
             "make one with `reid-pareto data prepare`"
         )
     train, query, gallery = (_read_folder(root / FOLDERS[split]) for split in ("train", "query", "gallery"))
-    return Splits(train=_people(train), query=_people(query), gallery=gallery)
+    query = _people(query)
+    more = _read_folder(root / MULTI_QUERY) if (root / MULTI_QUERY).is_dir() else ()
+    wanted = {sample.person_id for sample in query}
+    multi_query = tuple(sample for sample in more if sample.person_id in wanted)
+    return Splits(train=_people(train), query=query, gallery=gallery, multi_query=multi_query)
 
 
 def _read_folder(folder: Path) -> tuple[Sample, ...]:

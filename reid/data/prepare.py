@@ -2,59 +2,37 @@
 
 import hashlib
 import os
+import re
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from reid.config import reject_unknown
 from reid.data.archive import extract
-from reid.data.dataset import DATASETS, MANIFEST, load_dataset
-from reid.data.folder import building
-from reid.data.image import describe_bad, find_bad
-from reid.data.market1501 import FOLDERS, OFFICIAL_IMAGES, is_image_name, read_market1501
+from reid.data.dataset import DATASETS, dataset_name, load_dataset
+from reid.data.layout import BOXES, Listing, Placement, cuhk03_layout, market_layout
+from reid.data.merge import merge_layout
+from reid.data.msmt17 import msmt17_layout
 from reid.data.parallel import Progress
+from reid.data.prepared import Filled, Prepared, build_prepared, take_images
 from reid.data.synthetic import SyntheticOptions, generate
-from reid.errors import ConfigError, DataError, ResourceError
-from reid.files import read_json, remove_tree, sha256_of, write_json
+from reid.data.tree import TreeOptions, tree_layout
+from reid.errors import ConfigError, DataError
+from reid.files import remove_tree, sha256_of
 
-__all__ = ["Prepared", "prepare", "prepare_synthetic"]
+__all__ = ["Prepared", "prepare", "prepare_merged", "prepare_synthetic"]
 
-_SCHEMA = 1
-_SEARCH_DEPTH = 3
+_Layout = Callable[[Path, Path], Listing]
+"""Called with a folder and what the user named; lists what to take from it."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """What now lies in a dataset's folder.
-
-    Attributes:
-        name: key in `DATASETS`.
-        root: the folder.
-        images: images per split, "train", "query" and "gallery".
-        skipped: bad images that were left out, relative names.
-        official: whether the counts are those of the release; None for a dataset without one.
-        already: whether the folder was there before, made from the same source.
-    """
-
-    name: str
-    root: Path
-    images: dict[str, int]
-    skipped: tuple[str, ...]
-    official: bool | None
-    already: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "name": self.name,
-            "root": str(self.root),
-            "images": dict(self.images),
-            "skipped": list(self.skipped),
-            "official": self.official,
-            "already": self.already,
-        }
+_LAYOUTS: dict[str, _Layout] = {
+    "dukemtmc": market_layout,
+    "market1501": market_layout,
+    "msmt17": msmt17_layout,
+}
+"""Layout of each dataset that is read without further options."""
 
 
 def prepare(
@@ -62,45 +40,90 @@ def prepare(
     source: Path,
     target: Path,
     *,
+    boxes: str | None = None,
+    tree: TreeOptions | None = None,
+    sha256: str | None = None,
     skip_bad: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
     """Unpack or copy a downloaded dataset into `target`, open every image, and write `dataset.json`.
 
+    Where images get other names than in the source, `sources.json` says which came from where.
+
     Args:
-        name: key in `DATASETS`.
-        source: the archive, or the folder that it was unpacked to; `bounding_box_train` may lie up to three
-            levels deep.
+        name: key in `DATASETS`, neither "synthetic" nor "merged".
+        source: the archive, or the folder that it was unpacked to; the dataset may lie up to three levels deep.
         target: absent or empty; or prepared from the same source before, then nothing is done.
+        boxes: "cuhk03" only: key of `BOXES`; None takes the detected ones.
+        tree: "folder" only, and needed there: how to read the names.
+        sha256: hexadecimal; an archive with another checksum is refused before it is unpacked.
         skip_bad: leave images that cannot be decoded out, instead of refusing the dataset.
         workers: threads, >= 1; None takes one per core.
         progress: called after every few files.
 
     Raises:
-        ConfigError: unknown name, or `target` holds something else.
+        ConfigError: unknown name or wrong option, or `target` holds something else.
         DataError: the source is no such dataset or has bad images; lists up to ten.
         ResourceError: the disk is full or read-only.
     """
-    reject_unknown([name], DATASETS, "dataset")
-    if name == "synthetic":
-        raise ConfigError("the synthetic dataset is generated and has no source; leave --from out")
+    layout, options = _layout_of(name, boxes, tree)
     if not source.exists():
         raise DataError(
             f"{source} does not exist; name the downloaded archive or the folder it was unpacked to"
         )
-    origin = _origin(source)
+    _demand_checksum(sha256, source)
+    if source.is_dir():
+        listing = layout(source, source)
+        origin = {"folder": source.resolve().name, "sha256": _digest(listing.items), **options}
+        fill = partial(take_images, listing, take=shutil.copyfile, source=source, progress=progress)
+    else:
+        origin = {"archive": source.name, "sha256": sha256_of(source), **options}
+        _demand_same(sha256, origin["sha256"], source)
+        fill = partial(_unpack, source, layout=layout, progress=progress)
+    return build_prepared(name, origin, target, fill, skip_bad=skip_bad, workers=workers, progress=progress)
 
-    def fill(work: Path) -> None:
-        if source.is_dir():
-            _take_images(_find_layout(source, source), work, shutil.copyfile, progress)
-            return
-        unpacked = work / ".unpacked"
-        extract(source, unpacked, progress=progress)
-        _take_images(_find_layout(unpacked, source), work, os.replace, progress)
-        remove_tree(unpacked)
 
-    return _prepare(name, origin, target, fill, skip_bad=skip_bad, workers=workers, progress=progress)
+def prepare_merged(
+    sources: Sequence[Path],
+    evaluate_on: Path | None,
+    target: Path,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Copy several prepared datasets into one: the training images of all, the test images of one.
+
+    Args:
+        sources: two or more folders that `prepare` wrote.
+        evaluate_on: the one of them whose query and gallery are kept; None takes the first.
+        target: absent or empty; or merged from the same before, then nothing is done.
+        workers: threads, >= 1; None takes one per core.
+        progress: called after every few files.
+
+    Raises:
+        ConfigError: fewer than two sources, one twice, `evaluate_on` is none of them, or `target` holds
+            something else.
+        DataError: a source is no prepared dataset, or has bad images.
+        ResourceError: the disk is full or read-only.
+    """
+    if not sources:
+        raise ConfigError(
+            "merged needs --from: two or more prepared datasets, each with an option of its own"
+        )
+    datasets = [load_dataset(dataset_name(root), root) for root in sources]
+    chosen = (evaluate_on or sources[0]).resolve()
+    tested = next((one for one in datasets if one.root == chosen), None)
+    if tested is None:
+        known = ", ".join(str(root) for root in sources)
+        raise ConfigError(f"{evaluate_on} is none of the datasets that are merged: {known}")
+    listing = merge_layout(datasets, tested)
+    origin = {
+        "merged": [{"name": one.name, "fingerprint": one.fingerprint} for one in datasets],
+        "evaluate_on": datasets.index(tested),
+    }
+    fill = partial(take_images, listing, take=shutil.copyfile, source=target, progress=progress)
+    return build_prepared("merged", origin, target, fill, skip_bad=False, workers=workers, progress=progress)
 
 
 def prepare_synthetic(
@@ -123,128 +146,64 @@ def prepare_synthetic(
         ResourceError: the disk is full or read-only.
     """
 
-    def fill(work: Path) -> None:
+    def fill(work: Path) -> Filled:
         generate(options, work, workers=workers, progress=progress)
+        return Filled({})
 
-    return _prepare(
+    return build_prepared(
         "synthetic", options.to_dict(), target, fill, skip_bad=False, workers=workers, progress=progress
     )
 
 
-def _prepare(
-    name: str,
-    origin: dict[str, Any],
-    target: Path,
-    fill: Callable[[Path], None],
-    *,
-    skip_bad: bool,
-    workers: int | None,
-    progress: Progress | None,
-) -> Prepared:
-    target = target.resolve()
-    if (target / MANIFEST).exists():
-        return _already_prepared(name, origin, target)
-    try:
-        with building(target) as work:
-            fill(work)
-            skipped = _check_images(work, skip_bad, workers, progress)
-            splits = read_market1501(work)
-            images = {split: len(getattr(splits, split)) for split in FOLDERS}
-            facts = {"images": images, "skipped": sorted(skipped)}
-            write_json(work / MANIFEST, {"schema": _SCHEMA, "name": name, "source": origin, **facts})
-    except ResourceError:
-        # Another process may have put the same dataset there meanwhile; the first one to finish wins.
-        if not (target / MANIFEST).exists():
-            raise
-        return _already_prepared(name, origin, target)
-    return _prepared(name, target, images, skipped, already=False)
+def _layout_of(name: str, boxes: str | None, tree: TreeOptions | None) -> tuple[_Layout, dict[str, Any]]:
+    """How to read a source, and the options that what it gives depends on."""
+    reject_unknown([name], DATASETS, "dataset")
+    if name == "synthetic":
+        raise ConfigError("the synthetic dataset is generated and has no source; leave --from out")
+    if name == "merged":
+        raise ConfigError("merged is made of prepared datasets; call prepare_merged")
+    if boxes is not None and name != "cuhk03":
+        raise ConfigError(f"--boxes goes with cuhk03 only, not with {name}; leave it out")
+    if tree is not None and name != "folder":
+        raise ConfigError(f"--pattern goes with folder only, not with {name}; leave it out")
+    if name == "cuhk03":
+        boxes = boxes or "detected"
+        reject_unknown([boxes], BOXES, "kind of boxes")
+        return partial(cuhk03_layout, boxes=boxes), {"boxes": boxes}
+    if name == "folder":
+        if tree is None:
+            raise ConfigError(
+                "folder needs --pattern: a regular expression with the groups person and camera"
+            )
+        return partial(tree_layout, options=tree), tree.to_dict()
+    return _LAYOUTS[name], {}
 
 
-def _prepared(
-    name: str, root: Path, images: dict[str, int], skipped: list[str], *, already: bool
-) -> Prepared:
-    official = images == OFFICIAL_IMAGES if name == "market1501" else None
-    return Prepared(
-        name=name,
-        root=root,
-        images=images,
-        skipped=tuple(sorted(skipped)),
-        official=official,
-        already=already,
-    )
+def _demand_checksum(sha256: str | None, source: Path) -> None:
+    if sha256 is None:
+        return
+    if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise ConfigError(f"--sha256 must be 64 hexadecimal digits, got {sha256!r}")
+    if source.is_dir():
+        raise ConfigError(f"--sha256 goes with an archive, and {source} is a folder; leave it out")
 
 
-def _already_prepared(name: str, origin: dict[str, Any], target: Path) -> Prepared:
-    try:
-        manifest = read_json(target / MANIFEST)
-        same = manifest["name"] == name and manifest["source"] == origin
-        images, skipped = manifest["images"], manifest["skipped"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{target / MANIFEST} is damaged; delete {target} and prepare again") from error
-    if not same:
-        raise ConfigError(
-            f"{target} is already prepared, from another source or with other options ({manifest['name']}); "
-            "name another folder or delete it"
-        )
-    dataset = load_dataset(name, target)
-    if {split: len(getattr(dataset, split)) for split in FOLDERS} != images:
-        raise DataError(
-            f"{target} has lost or gained images since it was prepared; delete it and prepare again"
-        )
-    return _prepared(name, target, images, skipped, already=True)
+def _demand_same(wanted: str | None, found: str, source: Path) -> None:
+    if wanted is not None and wanted.lower() != found:
+        raise DataError(f"{source} has the SHA-256 {found}, not {wanted.lower()}; download it again")
 
 
-def _origin(source: Path) -> dict[str, Any]:
-    """What the dataset is made from, so that preparing it again from the same is recognised."""
-    if source.is_file():
-        return {"archive": source.name, "sha256": sha256_of(source)}
-    layout = _find_layout(source, source)
+def _digest(items: list[Placement]) -> str:
+    """What a folder holds, so that preparing it again from the same is recognised."""
     digest = hashlib.sha256()
-    for folder in FOLDERS.values():
-        for path in _image_files(layout / folder):
-            digest.update(f"{folder}/{path.name}\0{path.stat().st_size}\n".encode())
-    return {"folder": source.resolve().name, "sha256": digest.hexdigest()}
+    for item in items:
+        digest.update(f"{item.folder}/{item.name}\0{item.path.stat().st_size}\n".encode())
+    return digest.hexdigest()
 
 
-def _find_layout(folder: Path, source: Path) -> Path:
-    """The folder that holds the three split folders, `folder` itself or up to two levels below it."""
-    train = FOLDERS["train"]
-    for depth in range(_SEARCH_DEPTH):
-        found = sorted(path.parent for path in folder.glob("*/" * depth + train) if path.is_dir())
-        if len(found) > 1:
-            raise DataError(f"{source} holds {train} in {len(found)} places; name the folder of one of them")
-        if found:
-            missing = [name for name in FOLDERS.values() if not (found[0] / name).is_dir()]
-            if missing:
-                raise DataError(
-                    f"{source} has {train} but not {', '.join(missing)}; download the dataset again"
-                )
-            return found[0]
-    raise DataError(f"{source} holds no {train} within {_SEARCH_DEPTH} levels; is it the right download?")
-
-
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if is_image_name(path.name) and path.is_file())
-
-
-def _take_images(
-    layout: Path, work: Path, take: Callable[[Path, Path], object], progress: Progress | None
-) -> None:
-    files = [(path, folder) for folder in FOLDERS.values() for path in _image_files(layout / folder)]
-    for folder in FOLDERS.values():
-        (work / folder).mkdir()
-    for done, (path, folder) in enumerate(files, start=1):
-        take(path, work / folder / path.name)
-        if progress is not None:
-            progress("copy", done, len(files))
-
-
-def _check_images(work: Path, skip_bad: bool, workers: int | None, progress: Progress | None) -> list[str]:
-    """Decode every image below `work`; remove the bad ones if asked to, and return their relative names."""
-    files = [path for folder in FOLDERS.values() for path in _image_files(work / folder)]
-    bad = find_bad(files, workers=workers, progress=progress)
-    if bad and not skip_bad:
-        raise DataError(f"{describe_bad(bad, work)}; download again, or leave them out with --skip-bad")
-    for problem in bad:
-        problem.path.unlink()
-    return [problem.path.relative_to(work).as_posix() for problem in bad]
+def _unpack(source: Path, work: Path, *, layout: _Layout, progress: Progress | None) -> Filled:
+    unpacked = work / ".unpacked"
+    extract(source, unpacked, progress=progress)
+    filled = take_images(layout(unpacked, source), work, take=os.replace, source=source, progress=progress)
+    remove_tree(unpacked)
+    return filled

@@ -1,4 +1,4 @@
-"""One image of one person in one camera, and the three splits that a dataset is made of."""
+"""One image of one person in one camera, and the splits that a dataset is made of."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -33,8 +33,10 @@ class Splits(NamedTuple):
         train: images of the training identities.
         query: images that are searched for, of the test identities.
         gallery: images that are searched in: test identities, junk and distractors.
+        multi_query: more images of the query identities, to be pooled per identity and camera; often none.
     """
 
     train: tuple[Sample, ...]
     query: tuple[Sample, ...]
     gallery: tuple[Sample, ...]
+    multi_query: tuple[Sample, ...] = ()

@@ -12,7 +12,7 @@ from reid.data.dataset import ReIDDataset
 from reid.data.sample import Sample
 from reid.errors import ConfigError, DataError
 
-__all__ = ["TrainingSplit", "split_validation"]
+__all__ = ["TrainingSplit", "draw", "split_validation"]
 
 # One identity left to learn has nothing to be told from, and one validation identity ranks itself first.
 _LEAST_IDENTITIES = 2
@@ -54,7 +54,7 @@ def split_validation(dataset: ReIDDataset, share: float, seed: int) -> TrainingS
     """
     if not 0 < share < 1:
         raise ConfigError(f"validation share must be in (0, 1), got {share}")
-    identities = sorted({sample.person_id for sample in dataset.train}, key=lambda one: _draw(seed, str(one)))
+    identities = sorted({sample.person_id for sample in dataset.train}, key=lambda one: draw(seed, str(one)))
     count = max(_LEAST_IDENTITIES, round(share * len(identities)))
     if len(identities) - count < _LEAST_IDENTITIES:
         raise DataError(
@@ -77,7 +77,7 @@ def _one_per_camera(samples: list[Sample], seed: int) -> set[Sample]:
     groups: dict[tuple[int, int], list[Sample]] = defaultdict(list)
     for sample in samples:
         groups[sample.person_id, sample.camera_id].append(sample)
-    return {min(group, key=lambda sample: _draw(seed, sample.path.name)) for group in groups.values()}
+    return {min(group, key=lambda sample: draw(seed, sample.path.name)) for group in groups.values()}
 
 
 def _demand_a_match(split: TrainingSplit, dataset: ReIDDataset) -> None:
@@ -91,5 +91,6 @@ def _demand_a_match(split: TrainingSplit, dataset: ReIDDataset) -> None:
         )
 
 
-def _draw(seed: int, name: str) -> bytes:
+def draw(seed: int, name: str) -> bytes:
+    """Place of `name` in an order that looks random and depends on nothing but the seed and the name."""
     return hashlib.sha256(f"{seed}/{name}".encode()).digest()

@@ -1,7 +1,8 @@
 """Decoded images of a split at one input size, as one memory-mapped array that all trials share.
 
 Decoding is done once per input size instead of once per epoch and trial, and processes that map the same
-file share its pages.
+file share its pages. Another selection of the same images, as another validation split makes, is a file of its
+own whose rows are copied, not decoded again.
 """
 
 import fcntl
@@ -24,12 +25,13 @@ from reid.data.image import RESIZE_FILTER, BadImage, decode, describe_bad
 from reid.data.parallel import Progress, map_in_order
 from reid.data.sample import Sample
 from reid.errors import ConfigError, DataError, ResourceError
-from reid.files import write_blocks, write_with
+from reid.files import write_atomic, write_blocks, write_with
 
 __all__ = ["DecodedImages", "decode_images"]
 
 _FOLDER = ".decoded"
 _FORMAT = 1
+_ROW_KEY_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +60,10 @@ def decode_images(
 ) -> DecodedImages:
     """Decode and resize all samples, or map what an earlier call decoded.
 
-    The file is `<folder>/.decoded/<key>.npy`, or lies below the user's cache folder where `folder` cannot be
-    written. Its key follows from names, sizes and modification times of the images, so a changed image is
-    decoded again. Two processes that need the same file build it once; a crash leaves no partial file.
+    The file is `<folder>/.decoded/<key>.npy`, with the keys of its rows beside it, or lies below the user's
+    cache folder where `folder` cannot be written. Its key follows from names, sizes and modification times of
+    the images, so a changed image is decoded again. Two processes that need the same file build it once; a
+    crash leaves no partial file.
 
     Args:
         samples: at least one.
@@ -77,7 +80,8 @@ def decode_images(
     if not samples:
         raise ConfigError("decode_images needs at least one sample")
     shape = (len(samples), *input_size, 3)
-    name = f"{_key(samples, input_size, folder)}.npy"
+    key, row_keys = _keys(samples, input_size, folder)
+    name = f"{key}.npy"
     homes = (folder / _FOLDER, _user_cache())
     for home in homes:
         if (found := _open(home / name, shape)) is not None:
@@ -88,24 +92,28 @@ def decode_images(
         # Another process may have built it while this one waited for the lock.
         if (found := _open(path, shape)) is None:
             _remove_leftovers(path)
+            decoded = _decoded_before(homes, row_keys, input_size)
             rows = map_in_order(
-                partial(decode, input_size=input_size),
-                [sample.path for sample in samples],
+                partial(_row, decoded=decoded, input_size=input_size),
+                [(row_key, sample.path) for row_key, sample in zip(row_keys, samples, strict=True)],
                 what="decode",
                 workers=workers,
                 progress=progress,
             )
             write_with(path, lambda temporary: _write(temporary, rows, shape, folder))
+            write_atomic(path.with_suffix(".rows"), b"".join(row_keys))
             found = _open(path, shape)
     if found is None:
         raise ResourceError(f"{path} does not hold what was just written; check the disk")
     return found
 
 
-def _key(samples: Sequence[Sample], input_size: tuple[int, int], folder: Path) -> str:
-    digest = hashlib.sha256(f"{_FORMAT} {input_size[0]}x{input_size[1]} {RESIZE_FILTER}\n".encode())
+def _keys(samples: Sequence[Sample], input_size: tuple[int, int], folder: Path) -> tuple[str, list[bytes]]:
+    """Key of the whole file, and of each of its rows."""
+    header = f"{_FORMAT} {input_size[0]}x{input_size[1]} {RESIZE_FILTER}\n".encode()
+    digest = hashlib.sha256(header)
     root = folder.resolve()
-    bad = []
+    row_keys, bad = [], []
     for path, _, _ in samples:
         try:
             state = path.stat()
@@ -113,10 +121,39 @@ def _key(samples: Sequence[Sample], input_size: tuple[int, int], folder: Path) -
             bad.append(BadImage(path=path, reason=error.strerror or "unreadable"))
             continue
         name = path.relative_to(root) if path.is_relative_to(root) else path
-        digest.update(f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+        line = f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n".encode()
+        digest.update(line)
+        row_keys.append(hashlib.sha256(header + line).digest()[:_ROW_KEY_BYTES])
     if bad:
         raise DataError(f"{describe_bad(bad, root)}; prepare the data again")
-    return digest.hexdigest()[:32]
+    return digest.hexdigest()[:32], row_keys
+
+
+def _decoded_before(
+    homes: Sequence[Path], row_keys: Sequence[bytes], input_size: tuple[int, int]
+) -> dict[bytes, NDArray[np.uint8]]:
+    """Those of the rows that stand in files of other selections, by key."""
+    wanted = set(row_keys)
+    found: dict[bytes, NDArray[np.uint8]] = {}
+    for path in (path for home in homes for path in sorted(home.glob("*.rows"))):
+        try:
+            joined = path.read_bytes()
+        except OSError:
+            continue
+        keys = [joined[at : at + _ROW_KEY_BYTES] for at in range(0, len(joined), _ROW_KEY_BYTES)]
+        if not wanted.isdisjoint(keys):
+            other = _open(path.with_suffix(".npy"), (len(keys), *input_size, 3))
+            if other is not None:
+                found.update((key, other.array[at]) for at, key in enumerate(keys) if key in wanted)
+    return found
+
+
+def _row(
+    item: tuple[bytes, Path], *, decoded: dict[bytes, NDArray[np.uint8]], input_size: tuple[int, int]
+) -> NDArray[np.uint8] | BadImage:
+    key, path = item
+    known = decoded.get(key)
+    return decode(path, input_size) if known is None else known
 
 
 def _open(path: Path, shape: tuple[int, ...]) -> DecodedImages | None:

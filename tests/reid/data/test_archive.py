@@ -1,8 +1,10 @@
 """The abuse cases X3 of the fault list: nothing outside, nothing but files and folders, no bomb, no rest."""
 
+import bz2
 import io
 import stat
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -150,6 +152,19 @@ def test_a_bomb_is_stopped_by_its_ratio(tmp_path: Path) -> None:
     refused(zipped, "200 times its size")
     packed = make_tar(tmp_path / "x.tar.bz2", files={"zeros": zeros}, mode="w:bz2")
     refused(packed, "200 times its size")
+
+
+def test_a_bomb_of_kilobytes_that_holds_gigabytes_is_stopped_at_once(tmp_path: Path) -> None:
+    """4 GB of zeros in bzip2 streams one after the other, which decompress as one file."""
+    stream = bz2.compress(b"\0" * (40 << 20))
+    streams = (4 << 30) // (40 << 20)
+    header = tarfile.TarInfo("zeros")
+    header.size = streams * (40 << 20)
+    (tmp_path / "x").write_bytes(bz2.compress(header.tobuf()) + stream * streams)
+    assert (tmp_path / "x").stat().st_size < 42_000
+    start = time.process_time()
+    refused(tmp_path / "x", "200 times its size")
+    assert time.process_time() - start < 5
 
 
 def test_a_bomb_that_lies_about_its_size_is_stopped(tmp_path: Path) -> None:

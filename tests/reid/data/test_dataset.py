@@ -24,7 +24,9 @@ def test_relative_root_gives_absolute_paths(small_root: Path, monkeypatch: pytes
 
 
 def test_unknown_dataset_lists_the_known(small_root: Path) -> None:
-    with pytest.raises(ConfigError, match=r"'market1502'; did you mean market1501.*market1501, synthetic"):
+    with pytest.raises(
+        ConfigError, match=r"'market1502'; did you mean market1501.*dukemtmc, .*market1501, .*synthetic"
+    ):
         load_dataset("market1502", small_root)
 
 

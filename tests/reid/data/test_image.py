@@ -1,4 +1,6 @@
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -110,3 +112,21 @@ def test_ten_bad_images_are_listed_and_all_counted(tmp_path: Path) -> None:
     text = describe_bad(bad, tmp_path)
     assert text.startswith("12 bad images: 0.jpg (torn), 1.jpg (torn)")
     assert text.endswith("9.jpg (torn) and 2 more")
+
+
+def test_bad_images_of_a_dataset_take_little_memory(tmp_path: Path) -> None:
+    """Resident memory of a fresh process that checks every kind of bad file; the bomb alone claims 7.5 GB."""
+    bad_files(tmp_path)
+    program = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from reid.data.image import find_bad\n"
+        "bad = find_bad(sorted(Path(sys.argv[1]).iterdir()), workers=2)\n"
+        "print(len(bad), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    root = Path(__file__).resolve().parents[3]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    bad, resident_kib = map(int, done.stdout.split())
+    assert bad == 7
+    assert resident_kib < 1 << 20

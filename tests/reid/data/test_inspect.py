@@ -21,6 +21,7 @@ def test_counts_of_a_healthy_dataset(root: Path) -> None:
     assert found.query == SplitFacts(images=6, identities=3, cameras=3, junk=0, distractors=0)
     assert found.gallery == SplitFacts(images=9, identities=3, cameras=3, junk=2, distractors=1)
     assert (found.shared_identities, found.unmatched_queries, found.ignored, found.bad) == (0, 0, 0, ())
+    assert (found.multi_query.images, found.shared_images) == (0, ())
     assert found.fingerprint == load_dataset("synthetic", root).fingerprint
 
 
@@ -36,6 +37,21 @@ def test_what_is_wrong_is_counted(root: Path) -> None:
     found = inspect(root)
     assert found.bad == ((f"query/{dataset.query[0].path.name}", "no JPEG or PNG"),)
     assert (found.shared_identities, found.unmatched_queries, found.ignored) == (1, 2, 1)
+    train = dataset.train[0].path.name
+    assert found.shared_images == ((f"bounding_box_train/{train}", f"bounding_box_test/{train}"),)
+
+
+def test_a_multi_query_is_counted_and_checked(root: Path) -> None:
+    query = load_dataset("synthetic", root).query[0]
+    (root / "gt_bbox").mkdir()
+    for number in range(3):
+        shutil.copy(query.path, root / "gt_bbox" / f"{query.person_id:04d}_c1_{number}.jpg")
+    (root / "gt_bbox" / f"{query.person_id:04d}_c1_1.jpg").write_bytes(b"torn")
+    (root / "gt_bbox" / "Thumbs.db").touch()
+    found = inspect(root)
+    assert found.multi_query == SplitFacts(images=3, identities=1, cameras=1, junk=0, distractors=0)
+    assert [name for name, _ in found.bad] == [f"gt_bbox/{query.person_id:04d}_c1_1.jpg"]
+    assert found.ignored == 1
 
 
 def test_to_dict_is_plain_json(root: Path) -> None:

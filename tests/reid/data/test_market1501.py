@@ -40,7 +40,7 @@ def test_other_files_are_passed_over(tmp_path: Path, name: str) -> None:
     assert not is_image_name(name)
     for split in FOLDERS:
         make(tmp_path, split, name, "0002_c1s1_000451_03.jpg")
-    assert [len(samples) for samples in read_market1501(tmp_path)] == [1, 1, 1]
+    assert [len(samples) for samples in read_market1501(tmp_path)[:3]] == [1, 1, 1]
 
 
 def test_junk_and_distractors_stay_in_the_gallery_only(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 import tarfile
@@ -11,6 +12,7 @@ from reid.data import load_dataset
 from reid.data.inspect import inspect
 from reid.data.prepare import Prepared, prepare, prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
+from reid.data.tree import TreeOptions
 from reid.errors import ConfigError, DataError, ResourceError
 
 
@@ -143,17 +145,52 @@ def test_a_malicious_archive_leaves_nothing(release: Path, tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["release", "x.tar"]
 
 
+def test_an_archive_with_another_checksum_is_refused_before_it_is_unpacked(
+    release: Path, tmp_path: Path
+) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "download"), "zip", release))
+    right = hashlib.sha256(archive.read_bytes()).hexdigest()
+    told: list[str] = []
+    with pytest.raises(DataError, match=f"has the SHA-256 {right}, not {'0' * 64}; download it again"):
+        prepare(
+            "market1501",
+            archive,
+            tmp_path / "out",
+            sha256="0" * 64,
+            progress=lambda what, *_: told.append(what),
+        )
+    assert (told, (tmp_path / "out").exists()) == ([], False)
+    assert not prepare("market1501", archive, tmp_path / "out", sha256=right.upper()).already
+
+
+def test_a_checksum_that_cannot_be_one_is_refused(release: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--sha256 must be 64 hexadecimal digits, got 'abc'"):
+        prepare("market1501", release, tmp_path / "out", sha256="abc")
+    with pytest.raises(ConfigError, match="--sha256 goes with an archive"):
+        prepare("market1501", release, tmp_path / "out", sha256="0" * 64)
+
+
 @pytest.mark.parametrize(
     ("name", "source", "error", "match"),
     [
         ("synthetic", ".", ConfigError, "leave --from out"),
         ("market", ".", ConfigError, "did you mean market1501"),
         ("market1501", "absent.zip", DataError, "absent.zip does not exist"),
+        ("merged", ".", ConfigError, "call prepare_merged"),
+        ("folder", ".", ConfigError, "folder needs --pattern"),
     ],
 )
 def test_wrong_requests(tmp_path: Path, name: str, source: str, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         prepare(name, tmp_path / source, tmp_path / "out")
+
+
+def test_options_of_another_dataset_are_refused(tmp_path: Path) -> None:
+    tree = TreeOptions(pattern="(?P<person>1)(?P<camera>2)")
+    with pytest.raises(ConfigError, match="--boxes goes with cuhk03 only"):
+        prepare("folder", tmp_path, tmp_path / "out", boxes="detected", tree=tree)
+    with pytest.raises(ConfigError, match="--pattern goes with folder only"):
+        prepare("msmt17", tmp_path, tmp_path / "out", tree=tree)
 
 
 def test_a_place_that_cannot_be_written_is_a_resource_error() -> None:

@@ -58,6 +58,52 @@ def test_inspect_shows_what_is_wrong(tmp_path: Path) -> None:
     text = call("inspect", tmp_path / "data")
     assert f"1 bad images: query/{torn.name} (no JPEG or PNG)" in text
     assert "1 identities in both training and test split" in text
+    assert "1 test images that stand in the training split too, byte for byte: bounding_box_train/" in text
+
+
+def test_a_tree_and_a_merger(tmp_path: Path) -> None:
+    call("prepare", "synthetic", "--to", tmp_path / "made", *TINY)
+    tree = ("prepare", "folder", "--from", tmp_path / "made", "--to", tmp_path / "tree")
+    text = call(
+        *tree, "--pattern", r"/(?P<person>\d+)_c(?P<camera>\d)", "--test-share", "0.34", "--seed", "1"
+    )
+    assert "folder is prepared in" in text
+    both = (
+        "prepare",
+        "merged",
+        "--from",
+        tmp_path / "made",
+        "--from",
+        tmp_path / "tree",
+        "--to",
+        tmp_path / "both",
+    )
+    prepared = json.loads(call(*both, "--evaluate-on", tmp_path / "tree", "--json"))
+    inspected = json.loads(call("inspect", tmp_path / "both", "--json"))
+    alone = json.loads(call("inspect", tmp_path / "tree", "--json"))
+    assert inspected["query"] == alone["query"]
+    assert inspected["train"]["images"] == alone["train"]["images"] + 16
+    # The tree is made of the same images, so what one trains on the other tests on.
+    assert len(prepared["leaks"]["images"]) == len(inspected["shared_images"]) > 0
+    assert "byte for byte" in call(*both, "--evaluate-on", tmp_path / "tree")
+
+
+def test_images_that_the_pattern_passes_over_are_counted(tmp_path: Path) -> None:
+    call("prepare", "synthetic", "--to", tmp_path / "made", *TINY)
+    pattern = r"(?P<split>query|bounding_box_train|bounding_box_test)/(?P<person>\d+)_c(?P<camera>\d)"
+    made = json.loads(call("inspect", tmp_path / "made", "--json"))
+    arguments = (
+        "prepare",
+        "folder",
+        "--from",
+        tmp_path / "made",
+        "--to",
+        tmp_path / "tree",
+        "--pattern",
+        pattern,
+    )
+    text = " ".join(call(*arguments).split())
+    assert f"{made['gallery']['junk']} images do not match the pattern and were left out" in text
 
 
 @pytest.mark.parametrize(
@@ -66,11 +112,27 @@ def test_inspect_shows_what_is_wrong(tmp_path: Path) -> None:
         (("market1501",), "market1501 needs --from"),
         (
             ("market1501", "--from", "x", "--test-identities", "3"),
-            "--test-identities goes with synthetic only",
+            "--test-identities does not go with market1501, only with synthetic",
         ),
         (("synthetic", "--from", "x"), "--from does not go with synthetic"),
         (("synthetic", "--skip-bad"), "--skip-bad does not go with synthetic"),
         (("synthetic", "--cameras", "9"), "cameras must be 2 to 6"),
+        (("market1501", "--from", "x", "--from", "y"), "--from is given 2 times; only merged"),
+        (
+            ("market1501", "--from", "x", "--boxes", "labelled"),
+            "--boxes does not go with market1501, only with cuhk03",
+        ),
+        (("market1501", "--from", "tests", "--sha256", "12"), "--sha256 must be 64 hexadecimal digits"),
+        (("cuhk03", "--from", "tests", "--boxes", "both"), "unknown kind of boxes 'both'"),
+        (("folder", "--from", "tests"), "folder needs --pattern"),
+        (("folder", "--from", "tests", "--pattern", "(?P<person>x)"), "lacks the group camera"),
+        (
+            ("folder", "--from", "tests", "--pattern", "(?P<person>x)(?P<camera>y)", "--test-share", "2"),
+            "test_share must",
+        ),
+        (("merged",), "merged needs --from"),
+        (("merged", "--from", "x", "--skip-bad"), "--skip-bad does not go with merged"),
+        (("dukemtmc", "--evaluate-on", "x"), "--evaluate-on does not go with dukemtmc, only with merged"),
         (("mars",), "unknown dataset 'mars'"),
     ],
 )
