@@ -2,61 +2,120 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from reid.config import reject_unknown
 from reid.errors import ConfigError
-from reid.models.network import ReIDNetwork
-from reid.models.osnet import OSNetX025
-from reid.models.resnet import ResNet18
+from reid.models.features import ConvNeXt, DenseNet, FeatureNetwork, Swin
+from reid.models.imagenet import fetch, named, weights_key
+from reid.models.network import ReIDNetwork, TrainingOutput
+from reid.models.options import NetworkOptions, demand_input_size
+from reid.models.osnet import OSNet
+from reid.models.resnet import ResNet
 from reid.models.size import ModelSize, count
-from reid.models.weights import WeightReport, load_weights, read_state_dict
+from reid.models.weights import WeightReport, copy_weights, load_weights, read_state_dict
 
 __all__ = [
     "BACKBONES",
     "ModelSize",
+    "NetworkOptions",
     "ReIDNetwork",
+    "TrainingOutput",
     "WeightReport",
     "build",
     "count",
+    "demand_input_size",
     "load_weights",
     "read_state_dict",
+    "weights_key",
 ]
 
 _log = logging.getLogger(__name__)
 
-BACKBONES: dict[str, Callable[[int], ReIDNetwork]] = {
-    "osnet_x0_25": OSNetX025,
-    "resnet18": ResNet18,
+BACKBONES: dict[str, Callable[[int, NetworkOptions], ReIDNetwork]] = {
+    "convnext_tiny": partial(ConvNeXt, "convnext_tiny"),
+    "densenet121": partial(DenseNet, "densenet121"),
+    "efficientnet_b0": partial(FeatureNetwork, "efficientnet_b0"),
+    "mobilenet_v2": partial(FeatureNetwork, "mobilenet_v2"),
+    "mobilenet_v3_large": partial(FeatureNetwork, "mobilenet_v3_large"),
+    "mobilenet_v3_small": partial(FeatureNetwork, "mobilenet_v3_small"),
+    "osnet_x0_25": partial(OSNet, 0.25),
+    "osnet_x0_5": partial(OSNet, 0.5),
+    "osnet_x0_75": partial(OSNet, 0.75),
+    "osnet_x1_0": partial(OSNet, 1.0),
+    "resnet18": partial(ResNet, "resnet18"),
+    "resnet34": partial(ResNet, "resnet34"),
+    "resnet50": partial(ResNet, "resnet50"),
+    "resnet101": partial(ResNet, "resnet101"),
+    "swin_t": partial(Swin, "swin_t"),
 }
 
 # What a file trained for another task or on other identities may lack; the rest must fit.
-_HEAD = ("classifier.", "bottleneck.")
+_HEAD = ("classifier.", "bottleneck.", "reduce.", "pool.")
 
 
-def build(name: str, num_classes: int, *, weights: str | Path | None = None) -> ReIDNetwork:
+def build(
+    name: str,
+    num_classes: int,
+    *,
+    weights: str | Path | None = None,
+    head: str = "default",
+    pooling: str = "avg",
+    last_stride: int | None = None,
+    ibn: bool = False,
+    width: float = 1.0,
+    parts: int = 6,
+    drop_branches: int = 0,
+    dropout: float | None = None,
+    spectral: float | None = None,
+) -> ReIDNetwork:
     """A network by name, in training mode, on the CPU.
 
     Args:
         name: key of `BACKBONES`.
         num_classes: identities to train on, >= 1.
-        weights: file to start from, or None for random weights. A classifier of other identities, and a
-            head that the file lacks, stay random; the log says so.
+        weights: file to start from, name of torchvision's weights ("imagenet" for those it recommends), or
+            None for random weights. A classifier of other identities, and a head that the file lacks, stay
+            random; the log says so.
+        head: this and what follows as in `NetworkOptions`.
+        pooling: of the last map.
+        last_stride: of the last stage.
+        ibn: instance normalisation of half of the channels.
+        width: factor on all channel counts of the body.
+        parts: stripes of head "pcb".
+        drop_branches: draws of a random branch update.
+        dropout: before the classifier.
+        spectral: temperature of the spectral feature transform.
 
     Raises:
-        ConfigError: unknown name, num_classes below 1, an unreadable file, or one of another backbone.
+        ConfigError: unknown name, num_classes below 1, an option out of range or not offered by the backbone,
+            weights that cannot be read or downloaded, or that are of another backbone.
     """
     reject_unknown([name], BACKBONES, "backbone")
     if num_classes < 1:
         raise ConfigError(f"num_classes must be at least 1, got {num_classes}")
-    network = BACKBONES[name](num_classes)
+    options = NetworkOptions(
+        head=head, pooling=pooling, last_stride=last_stride, ibn=ibn, width=width, parts=parts,
+        drop_branches=drop_branches, dropout=dropout, spectral=spectral,
+    )  # fmt: skip
+    options.demand_offered(name)
+    network = BACKBONES[name](num_classes, options)
     if weights is not None:
-        report = load_weights(network, weights)
-        unfilled = [entry for entry in (*report.missing, *report.mismatched) if not entry.startswith(_HEAD)]
-        if unfilled:
-            raise ConfigError(
-                f"weights {weights} do not fill {name}: {report}; give weights of that backbone"
-            )
-        if report.missing or report.mismatched:
-            _log.warning("%s leaves new: %s", weights, ", ".join((*report.missing, *report.mismatched)))
+        _fill(network, name, weights)
     return network
+
+
+def _fill(network: ReIDNetwork, name: str, weights: str | Path) -> None:
+    if named(weights):
+        report = copy_weights(network, fetch(name, str(weights)), str(weights))
+    else:
+        report = load_weights(network, weights)
+    unfilled = [entry for entry in (*report.missing, *report.mismatched) if not entry.startswith(_HEAD)]
+    if unfilled:
+        raise ConfigError(
+            f"weights {weights} do not fill {name}: {report}; "
+            "give weights of that backbone with these options"
+        )
+    if report.missing or report.mismatched:
+        _log.warning("%s leaves new: %s", weights, ", ".join((*report.missing, *report.mismatched)))

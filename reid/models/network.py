@@ -1,11 +1,26 @@
 """What every network of this project offers to training, pruning and export."""
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-__all__ = ["ReIDNetwork"]
+__all__ = ["ReIDNetwork", "TrainingOutput"]
+
+
+class TrainingOutput(NamedTuple):
+    """What a network in training mode gives to the losses; no tensor is L2-normalised.
+
+    Attributes:
+        feature: (B, D), what metric losses see.
+        embedding: (B, D), what retrieval uses.
+        logits: (B, C), or (B, parts, C) where each image is judged several times; an identity loss then takes
+            the mean over the parts of their cross-entropies.
+    """
+
+    feature: Tensor
+    embedding: Tensor
+    logits: Tensor
 
 
 class ReIDNetwork(nn.Module):
@@ -16,11 +31,13 @@ class ReIDNetwork(nn.Module):
 
     Attributes:
         blocks: names of the residual blocks, as `get_submodule` takes them, e.g. "layer1.0".
-        classifier: embedding to identities; used in training only.
+        classifier: (B, embedding_dim) to logits as in `TrainingOutput`; used in training only.
+        renamed: (pattern, replacement) of entries that weight files of others name differently.
     """
 
-    blocks: ClassVar[tuple[str, ...]]
-    classifier: nn.Linear
+    blocks: tuple[str, ...]
+    classifier: nn.Module
+    renamed: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     @property
     @abstractmethod
@@ -38,17 +55,22 @@ class ReIDNetwork(nn.Module):
             Two (B, embedding_dim) tensors, which may be one and the same; neither is L2-normalised.
         """
 
-    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Embedding in eval mode; feature for the metric loss and class logits in training mode.
+    def judge(self, embedding: Tensor) -> Tensor:
+        """Logits of a training step, as in `TrainingOutput`, from (B, embedding_dim) embeddings."""
+        logits: Tensor = self.classifier(embedding)
+        return logits
+
+    def forward(self, images: Tensor) -> Tensor | TrainingOutput:
+        """Embedding in eval mode; what the losses want in training mode.
 
         Args:
             images: (B, 3, H, W) float32, normalised by `reid.data.normalize`.
 
         Returns:
             `.eval()`: (B, embedding_dim), not L2-normalised.
-            `.train()`: (B, embedding_dim) feature and (B, num_classes) logits.
+            `.train()`: feature, embedding and class logits.
         """
         feature, embedding = self.embed(images)
         if self.training:
-            return feature, self.classifier(embedding)
+            return TrainingOutput(feature, embedding, self.judge(embedding))
         return embedding

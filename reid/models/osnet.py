@@ -1,15 +1,16 @@
-"""OSNet x0.25, the smallest of the omni-scale networks."""
+"""The omni-scale networks."""
 
 from itertools import pairwise
-from typing import ClassVar, cast
+from typing import cast
 
 from torch import Tensor, nn
 
-from reid.models.network import ReIDNetwork
+from reid.models.headed import HeadedNetwork
+from reid.models.options import NetworkOptions
 
-__all__ = ["ChannelGate", "ConvNorm", "LightConv", "OSNetX025", "OmniScaleBlock"]
+__all__ = ["ChannelGate", "ConvNorm", "LightConv", "OSNet", "OmniScaleBlock"]
 
-_STEM_WIDTH, _STAGE_WIDTHS, _EMBEDDING = 16, (64, 96, 128), 512
+_STEM_WIDTH, _STAGE_WIDTHS, _EMBEDDING = 64, (256, 384, 512), 512
 _BOTTLENECK_REDUCTION, _GATE_REDUCTION = 4, 16
 
 
@@ -100,53 +101,66 @@ class OmniScaleBlock(nn.Module):
         return cast(Tensor, self.relu(self.conv3(fused) + self.downsample(x)))
 
 
-class OSNetX025(ReIDNetwork):
-    """OSNet with a quarter of the channels; its state-dict keys are Torchreid's, whose weights load exactly.
+class OSNet(HeadedNetwork):
+    """OSNet at any width; its state-dict keys are Torchreid's, whose weights load exactly.
 
-    The metric loss sees the linear layer over the pooled map; classifier and retrieval see it behind its batch
-    normalisation and ReLU, as with a BNNeck. With the metric loss behind the ReLU instead, networks trained
-    from random weights ended at the zero embedding.
+    With its own head the metric loss sees the linear layer over the pooled map; classifier and retrieval see it
+    behind its batch normalisation and ReLU, as with a BNNeck. With the metric loss behind the ReLU instead,
+    networks trained from random weights ended at the zero embedding.
 
-    Source: Zhou et al., Omni-Scale Feature Learning for Person Re-Identification, ICCV 2019, table 1, with a
-    width multiplier of 0.25.
+    Source: Zhou et al., Omni-Scale Feature Learning for Person Re-Identification, ICCV 2019, table 1 and section
+    4.4 (width multiplier).
 
     Args:
+        multiplier: share of the channels of OSNet x1.0, above 0; the embedding keeps its 512.
         num_classes: identities to train on, >= 1.
+        options: what is varied.
     """
 
-    blocks: ClassVar[tuple[str, ...]] = tuple(
-        f"conv{stage}.{block}" for stage in (2, 3, 4) for block in (0, 1)
-    )
+    blocks = tuple(f"conv{stage}.{block}" for stage in (2, 3, 4) for block in (0, 1))
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, multiplier: float, num_classes: int, options: NetworkOptions) -> None:
         super().__init__()
-        self.conv1 = ConvNorm(3, _STEM_WIDTH, 7, 2)
+        stem, *widths = (round(width * multiplier) for width in (_STEM_WIDTH, *_STAGE_WIDTHS))
+        self.conv1 = ConvNorm(3, stem, 7, 2)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        stages = [_stage(inputs, outputs) for inputs, outputs in pairwise((_STEM_WIDTH, *_STAGE_WIDTHS))]
+        stages = [_stage(inputs, outputs) for inputs, outputs in pairwise((stem, *widths))]
         # A stage's transition halves the map; after the last stage it is not wanted.
-        self.conv2 = nn.Sequential(*stages[0], _transition(_STAGE_WIDTHS[0]))
-        self.conv3 = nn.Sequential(*stages[1], _transition(_STAGE_WIDTHS[1]))
+        self.conv2 = nn.Sequential(*stages[0], _transition(widths[0]))
+        self.conv3 = nn.Sequential(*stages[1], _transition(widths[1]))
         self.conv4 = nn.Sequential(*stages[2])
-        self.conv5 = ConvNorm(_STAGE_WIDTHS[2], _STAGE_WIDTHS[2])
-        self.global_avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Sequential(
-            nn.Linear(_STAGE_WIDTHS[2], _EMBEDDING), nn.BatchNorm1d(_EMBEDDING), nn.ReLU()
-        )
-        self.classifier = nn.Linear(_EMBEDDING, num_classes)
-        _initialise(self)
+        self.conv5 = ConvNorm(widths[2], widths[2])
+        if options.head == "default":
+            self._attach_own_head(widths[2], num_classes, options)
+            _initialise(self)
+        else:
+            _initialise(self)
+            self._attach_head(widths[2], num_classes, options)
 
     @property
     def embedding_dim(self) -> int:
         """Width of the embedding as the layers are now."""
-        return cast(nn.Linear, self.fc[0]).out_features
+        return cast(nn.Linear, self.fc[0]).out_features if hasattr(self, "fc") else super().embedding_dim
+
+    def extract(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, C, H / 16, W / 16)."""
+        x = self.conv2(self.maxpool(self.conv1(images)))
+        return cast(Tensor, self.conv5(self.conv4(self.conv3(x))))
 
     def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Linear feature and the embedding behind its normalisation and ReLU, each (B, embedding_dim)."""
-        x = self.conv2(self.maxpool(self.conv1(images)))
-        x = self.conv5(self.conv4(self.conv3(x)))
+        """Feature for metric losses and embedding, each (B, embedding_dim)."""
+        if not hasattr(self, "fc"):
+            return super().embed(images)
         linear, norm, relu = self.fc
-        feature = linear(self.global_avgpool(x).flatten(1))
+        (pooled,) = self.pool(self.extract(images))
+        feature = linear(pooled)
         return feature, relu(norm(feature))
+
+    def _attach_own_head(self, width: int, num_classes: int, options: NetworkOptions) -> None:
+        self._attach_pooling(options)
+        self.fc = nn.Sequential(nn.Linear(width, _EMBEDDING), nn.BatchNorm1d(_EMBEDDING), nn.ReLU())
+        self.classifier = nn.Linear(_EMBEDDING, num_classes)
+        self._attach_training(options, dropout=0.0)
 
 
 def _stage(inputs: int, outputs: int) -> tuple[OmniScaleBlock, OmniScaleBlock]:

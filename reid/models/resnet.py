@@ -1,58 +1,83 @@
-"""ResNet-18 with the batch-normalisation neck of person re-identification."""
+"""Residual networks of torchvision, with the variations that person re-identification made of them."""
 
-from typing import ClassVar, cast
+from typing import Any
 
 from torch import Tensor, nn
 
-from reid.models.network import ReIDNetwork
+from reid.models.headed import HeadedNetwork
+from reid.models.ibn import InstanceBatchNorm
+from reid.models.options import NetworkOptions
 from reid.torchvision_compat import torchvision
 
-__all__ = ["ResNet18"]
+__all__ = ["ResNet"]
+
+_CHILDREN = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 
 
-class ResNet18(ReIDNetwork):
-    """torchvision's ResNet-18 body, global average pooling and a BNNeck.
+class ResNet(HeadedNetwork):
+    """torchvision's residual body with pooling and a head; its state-dict keys are torchvision's.
 
-    The metric loss sees the pooled feature; the classifier (without bias) and retrieval see it behind the
-    neck, a batch normalisation whose shift stays zero. State-dict keys of the body are torchvision's. The
-    last stage keeps stride 2: at stride 1 the network would cost 1.7 times the MACs.
+    The last stage keeps stride 2 unless asked otherwise: at stride 1 ResNet-18 costs 1.7 times the MACs.
 
-    Source: He et al., Deep Residual Learning for Image Recognition, CVPR 2016; Luo et al., Bag of Tricks and
-    A Strong Baseline for Deep Person Re-identification, CVPRW 2019, section 3.5.
+    Source: He et al., Deep Residual Learning for Image Recognition, CVPR 2016; stride 1 as in Sun et al., PCB,
+    ECCV 2018, section 3.1; IBN-a as in Pan et al., ECCV 2018, section 3.2, in the first three stages.
 
     Args:
+        name: of the builder in `torchvision.models`, e.g. "resnet50".
         num_classes: identities to train on, >= 1.
+        options: what is varied.
     """
 
-    blocks: ClassVar[tuple[str, ...]] = tuple(
-        f"layer{stage}.{block}" for stage in (1, 2, 3, 4) for block in (0, 1)
-    )
-
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, name: str, num_classes: int, options: NetworkOptions) -> None:
         super().__init__()
-        body = torchvision.models.resnet18(weights=None)
-        width = body.fc.in_features
-        self.conv1, self.bn1, self.relu, self.maxpool = body.conv1, body.bn1, body.relu, body.maxpool
-        self.layer1, self.layer2, self.layer3, self.layer4 = (
-            body.layer1,
-            body.layer2,
-            body.layer3,
-            body.layer4,
+        body = getattr(torchvision.models, name)(weights=None)
+        if options.last_stride == 1:
+            _unstride(body.layer4[0])
+        if options.width != 1:
+            _scale(body, options.width)
+        if options.ibn:
+            for block in (*body.layer1, *body.layer2, *body.layer3):
+                block.bn1 = InstanceBatchNorm(block.bn1.num_features)
+        for child in _CHILDREN:
+            self.add_module(child, getattr(body, child))
+        self.blocks = tuple(
+            f"layer{stage}.{block}"
+            for stage in (1, 2, 3, 4)
+            for block in range(len(getattr(body, f"layer{stage}")))
         )
-        self.avgpool = body.avgpool
-        self.bottleneck = nn.BatchNorm1d(width)
-        self.bottleneck.bias.requires_grad_(False)
-        self.classifier = nn.Linear(width, num_classes, bias=False)
-        nn.init.normal_(self.classifier.weight, std=0.001)
+        self._attach_head(_scaled(body.fc.in_features, options.width), num_classes, options)
 
-    @property
-    def embedding_dim(self) -> int:
-        """Width of the embedding as the layers are now."""
-        return self.bottleneck.num_features
+    def extract(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, C, H / 32, W / 32), or / 16 with last stride 1."""
+        x = images
+        for child in _CHILDREN:
+            x = getattr(self, child)(x)
+        return x
 
-    def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Pooled feature and the same after the neck, each (B, embedding_dim)."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        feature = self.avgpool(x).flatten(1)
-        return feature, cast(Tensor, self.bottleneck(feature))
+
+def _unstride(block: nn.Module) -> None:
+    """Let a block keep the size of its map."""
+    for layer in block.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.stride = (1, 1)
+
+
+def _scale(body: nn.Module, width: float) -> None:
+    """Replace all convolutions and normalisations of a plain residual body by ones with scaled channels."""
+    for name, layer in list(body.named_modules()):
+        if isinstance(layer, nn.Conv2d):
+            inputs = layer.in_channels if name == "conv1" else _scaled(layer.in_channels, width)
+            body.set_submodule(name, _like(layer, inputs, _scaled(layer.out_channels, width)))
+        elif isinstance(layer, nn.BatchNorm2d):
+            body.set_submodule(name, nn.BatchNorm2d(_scaled(layer.num_features, width)))
+
+
+def _like(conv: nn.Conv2d, inputs: int, outputs: int) -> nn.Conv2d:
+    options: dict[str, Any] = {"stride": conv.stride, "padding": conv.padding}
+    narrow = nn.Conv2d(inputs, outputs, conv.kernel_size, bias=False, **options)  # type: ignore[arg-type]
+    nn.init.kaiming_normal_(narrow.weight, mode="fan_out", nonlinearity="relu")
+    return narrow
+
+
+def _scaled(channels: int, width: float) -> int:
+    return max(2, round(channels * width))

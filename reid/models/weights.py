@@ -1,17 +1,20 @@
 """Reading a state dict into a network, and saying what did not fit."""
 
 import logging
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from reid.errors import ConfigError
+from reid.models.network import ReIDNetwork
 
-__all__ = ["WeightReport", "load_weights", "read_state_dict"]
+__all__ = ["WeightReport", "copy_weights", "load_weights", "read_state_dict"]
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +46,7 @@ class WeightReport:
         return "; ".join(parts)
 
 
-def load_weights(model: nn.Module, path: str | Path) -> WeightReport:
+def load_weights(model: ReIDNetwork, path: str | Path) -> WeightReport:
     """Copy every entry of a weight file that fits by name and shape into `model`.
 
     Args:
@@ -53,12 +56,26 @@ def load_weights(model: nn.Module, path: str | Path) -> WeightReport:
     Raises:
         ConfigError: as for `read_state_dict`, or no entry at all fits.
     """
-    given, own = read_state_dict(path), model.state_dict()
+    return copy_weights(model, read_state_dict(path), str(path))
+
+
+def copy_weights(model: ReIDNetwork, given: Mapping[str, Tensor], source: str) -> WeightReport:
+    """Copy every tensor that fits by name and shape into `model`.
+
+    Args:
+        model: changed in place; says what others name differently.
+        given: tensors by name.
+        source: of the tensors, for messages.
+
+    Raises:
+        ConfigError: no entry at all fits.
+    """
+    given, own = {_own_name(model, name): value for name, value in given.items()}, model.state_dict()
     known = {name: value for name, value in given.items() if name in own}
     fitting = {name: value for name, value in known.items() if value.shape == own[name].shape}
     if not fitting:
         raise ConfigError(
-            f"no entry of {path} fits {type(model).__name__}; give weights of the same backbone"
+            f"no entry of {source} fits {type(model).__name__}; give weights of the same backbone"
         )
     model.load_state_dict(fitting, strict=False)
     report = WeightReport(
@@ -68,7 +85,7 @@ def load_weights(model: nn.Module, path: str | Path) -> WeightReport:
         unexpected=tuple(name for name in given if name not in own),
         mismatched=tuple(name for name in known if name not in fitting),
     )
-    _log.info("%s: %s", path, report)
+    _log.info("%s: %s", source, report)
     return report
 
 
@@ -91,6 +108,12 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ConfigError(f"weights {path} hold no state dict (names to tensors); save model.state_dict()")
     return {name.removeprefix("module."): value for name, value in content.items()}
+
+
+def _own_name(model: ReIDNetwork, name: str) -> str:
+    for pattern, replacement in model.renamed:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 def _read(path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 import copy
 import zipfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -10,52 +11,116 @@ import pytest
 import torch
 import torch_pruning
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from reid.errors import ConfigError
-from reid.models import BACKBONES, ReIDNetwork, build, load_weights
+from reid.models import BACKBONES, ReIDNetwork, TrainingOutput, build, load_weights
 from reid.torchvision_compat import torchvision
 from reid.train import embed
+from tests.contract.deployment import randomise_batch_norm
 
 OSNET_WEIGHTS = "weights/osnet_x0_25_market1501.pth"
 
 
+Built = Callable[[str], ReIDNetwork]
+
+
 @pytest.fixture(params=sorted(BACKBONES))
-def network(request: pytest.FixtureRequest) -> ReIDNetwork:
-    torch.manual_seed(0)
-    return build(request.param, 7)
+def network(request: pytest.FixtureRequest, built: Built) -> ReIDNetwork:
+    return built(request.param)
 
 
-def test_training_gives_feature_and_logits_and_eval_the_embedding(network: ReIDNetwork) -> None:
+@pytest.fixture(params=["osnet_x0_25", "resnet18", "resnet50", "mobilenet_v3_small"])
+def prunable(request: pytest.FixtureRequest, built: Built) -> ReIDNetwork:
+    return built(request.param)
+
+
+def test_training_gives_feature_embedding_and_logits_and_eval_the_embedding(network: ReIDNetwork) -> None:
     images = torch.randn(4, 3, 64, 32)
-    feature, logits = network(images)
-    assert feature.shape == (4, network.embedding_dim)
-    assert logits.shape == (4, 7)
+    output = network(images)
+    assert isinstance(output, TrainingOutput)
+    assert output.feature.shape == output.embedding.shape == (4, network.embedding_dim)
+    assert output.logits.shape == (4, 7)
     with torch.no_grad():
         embedding = network.eval()(images)
-    assert embedding.shape == (4, network.embedding_dim)
+        feature, same = network.embed(images)
+    torch.testing.assert_close(embedding, same, rtol=0, atol=0)
+    assert feature.shape == embedding.shape == (4, network.embedding_dim)
     assert not torch.allclose(embedding.norm(dim=1), torch.ones(4))
 
 
-def test_blocks_name_the_residual_blocks(network: ReIDNetwork) -> None:
-    for name in network.blocks:
-        assert isinstance(network.get_submodule(name).get_submodule("conv1"), nn.Module)
+def test_training_reaches_every_parameter(network: ReIDNetwork) -> None:
+    output = network(torch.randn(4, 3, 64, 32))
+    (output.feature.square().mean() + output.logits.square().mean()).backward()
+    for name, parameter in network.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+
+
+@pytest.mark.parametrize(
+    "name", ["osnet_x0_25", "osnet_x1_0", "resnet18", "resnet34", "resnet50", "resnet101"]
+)
+def test_blocks_name_the_residual_blocks(name: str, built: Built) -> None:
+    network = built(name)
     inside = {n for n, m in network.named_modules() if hasattr(m, "downsample")}
     assert set(network.blocks) == inside
+    assert len(network.blocks) == len(inside)
 
 
-def test_resnet_embeds_as_torchvision_does() -> None:
-    network = build("resnet18", 5).eval()
-    reference = torchvision.models.resnet18()
-    body = {k: v for k, v in network.state_dict().items() if not k.startswith(("bottleneck", "classifier"))}
-    assert set(reference.load_state_dict(body, strict=False).missing_keys) == {"fc.weight", "fc.bias"}
-    reference.fc = nn.Identity()
+@pytest.mark.parametrize(
+    ("name", "blocks"),
+    [
+        ("convnext_tiny", 3 + 3 + 9 + 3),
+        ("densenet121", 6 + 12 + 24 + 16),
+        ("efficientnet_b0", 16),
+        ("mobilenet_v2", 17),
+        ("mobilenet_v3_large", 15),
+        ("mobilenet_v3_small", 11),
+        ("swin_t", 2 + 2 + 6 + 2),
+    ],
+)
+def test_blocks_are_as_many_as_published(name: str, blocks: int, built: Built) -> None:
+    network = built(name)
+    assert len(network.blocks) == blocks
+    assert all(next(network.get_submodule(block).parameters()).numel() for block in network.blocks)
+
+
+def theirs(name: str, state: dict[str, Tensor]) -> nn.Module:
+    """torchvision's network with our body's weights, up to what it gives its last linear layers."""
+    network = getattr(torchvision.models, name)()
+    if name == "convnext_tiny":
+        state = {
+            key.replace("norm.", "classifier.0.", key.startswith("norm.")): v for key, v in state.items()
+        }
+    network.load_state_dict(
+        {k: v for k, v in state.items() if v.shape == network.state_dict()[k].shape}, strict=False
+    )
+    if name.startswith("resnet"):
+        network.fc = nn.Identity()
+    elif name == "swin_t":
+        network.head = nn.Identity()
+    elif name == "convnext_tiny":
+        network.classifier[2] = nn.Identity()
+    else:
+        network.classifier = nn.Identity()
+    return network.eval()
+
+
+@pytest.mark.parametrize("name", sorted(name for name in BACKBONES if not name.startswith("osnet")))
+def test_feature_is_what_torchvision_gives_its_linear_layers(name: str, built: Built) -> None:
+    network = built(name).eval()
+    randomise_batch_norm(network)
+    body = {
+        k: v
+        for k, v in network.state_dict().items()
+        if not k.startswith(("bottleneck", "classifier", "reduce", "pool"))
+    }
     images = torch.randn(2, 3, 64, 32)
     with torch.no_grad():
         feature, embedding = network.embed(images)
-        torch.testing.assert_close(feature, reference.eval()(images))
-        # A fresh neck divides by sqrt(1 + eps) only.
-        torch.testing.assert_close(embedding, feature / (1 + 1e-5) ** 0.5)
+        torch.testing.assert_close(feature, theirs(name, body)(images))
+    neck = network.bottleneck
+    expected = (feature - neck.running_mean) / (neck.running_var + 1e-5).sqrt() * neck.weight + neck.bias
+    torch.testing.assert_close(embedding, expected)
 
 
 def test_shift_of_the_neck_stays_zero_and_the_classifier_has_none() -> None:
@@ -67,8 +132,7 @@ def test_shift_of_the_neck_stays_zero_and_the_classifier_has_none() -> None:
 
 def test_metric_loss_of_resnet_reaches_past_the_neck() -> None:
     network = build("resnet18", 5)
-    feature, _ = network(torch.randn(4, 3, 64, 32))
-    feature.sum().backward()
+    network(torch.randn(4, 3, 64, 32)).feature.sum().backward()
     assert network.bottleneck.weight.grad is None
     assert network.conv1.weight.grad.abs().sum() > 0
 
@@ -108,22 +172,22 @@ def test_survives_symbolic_tracing(network: ReIDNetwork) -> None:
         torch.testing.assert_close(traced(images), network(images), rtol=0, atol=0)
 
 
-def test_runs_with_half_of_every_group_of_channels_removed(network: ReIDNetwork) -> None:
-    dense = network.embedding_dim
+def test_runs_with_half_of_every_group_of_channels_removed(prunable: ReIDNetwork) -> None:
+    dense = prunable.embedding_dim
     graph = torch_pruning.DependencyGraph().build_dependency(
-        network,
+        prunable,
         torch.zeros(2, 3, 64, 32),
         forward_fn=lambda model, images: model.classifier(model.embed(images)[1]),
         verbose=False,
     )
     layers = [nn.Conv2d, nn.Linear]
-    for group in graph.get_all_groups(root_module_types=layers, ignored_layers=[network.classifier]):
+    for group in graph.get_all_groups(root_module_types=layers, ignored_layers=[prunable.classifier]):
         width = graph.get_out_channels(group[0].dep.target.module)
         group.prune(idxs=list(range(width // 2)))
-    assert network.embedding_dim == dense // 2
-    feature, logits = network.train()(torch.randn(4, 3, 64, 32))
-    assert feature.shape == (4, dense // 2)
-    assert logits.shape == (4, 7)
+    assert prunable.embedding_dim == dense // 2
+    output = prunable.train()(torch.randn(4, 3, 64, 32))
+    assert output.feature.shape == (4, dense // 2)
+    assert output.logits.shape == (4, 7)
 
 
 def test_copies_share_nothing(network: ReIDNetwork) -> None:
@@ -134,7 +198,7 @@ def test_copies_share_nothing(network: ReIDNetwork) -> None:
 
 
 def test_unknown_backbone_lists_the_known() -> None:
-    with pytest.raises(ConfigError, match=r"osnet_x0_25, resnet18"):
+    with pytest.raises(ConfigError, match=r"did you mean resnet18\? known: .*osnet_x0_25, .*resnet18"):
         build("resnet19", 5)
 
 

@@ -1,6 +1,8 @@
 """Weight files: the kinds that load, and what is said of those that do not."""
 
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reid.errors import ConfigError
-from reid.models import build, load_weights, read_state_dict
+from reid.models import ReIDNetwork, build, load_weights, read_state_dict
+
+Built = Callable[[str], ReIDNetwork]
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +77,56 @@ def test_build_refuses_a_file_that_leaves_the_body_unfilled(state: dict[str, Ten
 def test_another_backbone_is_refused(state: dict[str, Tensor], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="do not fill resnet18"):
         build("resnet18", 4, weights=write("bare", state, tmp_path))
-    with pytest.raises(ConfigError, match=r"no entry of .* fits OSNetX025"):
+    with pytest.raises(ConfigError, match=r"no entry of .* fits OSNet"):
         load_weights(build("osnet_x0_25", 4), write("bare", {"a": torch.zeros(1)}, tmp_path))
+
+
+def test_other_options_are_refused(tmp_path: Path) -> None:
+    path = write("bare", build("resnet18", 4).state_dict(), tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"do not fill resnet18: .*mismatched .*give weights of that backbone"
+    ):
+        build("resnet18", 4, width=0.5, weights=path)
+    with pytest.raises(ConfigError, match=r"missing \(layer1.0.bn1.IN.weight"):
+        build("resnet18", 4, ibn=True, weights=path)
+
+
+def test_another_head_and_pooling_start_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    given = build("resnet18", 4).state_dict()
+    network = build("resnet18", 4, head="linear", pooling="gem", weights=write("bare", given, tmp_path))
+    assert torch.equal(network.layer4[1].conv2.weight, given["layer4.1.conv2.weight"])
+    assert "pool.pooling.p" in caplog.text
+    assert "reduce.0.weight" in caplog.text
+
+
+def test_densenet_reads_the_names_of_old_files(tmp_path: Path, built: Built) -> None:
+    given = built("densenet121").state_dict()
+    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", name): v for name, v in given.items()}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    report = load_weights(built("densenet121"), write("bare", old, tmp_path))
+    assert (report.missing, report.unexpected, report.mismatched) == ((), (), ())
+
+
+def test_convnext_reads_torchvisions_normalisation(tmp_path: Path, built: Built) -> None:
+    network = built("convnext_tiny")
+    given = {
+        key.replace("norm.", "classifier.0.", key.startswith("norm.")): v
+        for key, v in network.state_dict().items()
+    }
+    given["classifier.0.weight"] = torch.rand(768)
+    report = load_weights(network, write("bare", given, tmp_path))
+    assert (report.missing, report.unexpected, report.mismatched) == ((), (), ())
+    assert torch.equal(network.norm.weight, given["classifier.0.weight"])
+
+
+@pytest.mark.realdata
+def test_mobilenet_loads_imagenet_features(real_data: Path) -> None:
+    path = real_data / "weights/mobilenet_v2_imagenet_features.pth"
+    network = build("mobilenet_v2", 30, weights=path)
+    given = torch.load(path, weights_only=True)
+    assert all(torch.equal(network.state_dict()[name], value) for name, value in given.items())
+    body = {name for name in network.state_dict() if name.startswith("features.")}
+    assert body == set(given)
 
 
 def test_absent_file_is_named(tmp_path: Path) -> None:
