@@ -1,42 +1,114 @@
-"""Training losses by name; terms joined by "+" are added up."""
+"""Training losses by name, and weighted sums of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from reid.config import reject_unknown
 from reid.errors import ConfigError
-from reid.losses.softmax import softmax
-from reid.losses.triplet import triplet
+from reid.losses.batch import LossContext, LossInput
+from reid.losses.distillation import (
+    DistillAngle,
+    DistillDistance,
+    DistillEmbedding,
+    DistillLogit,
+    DistillSimilarity,
+)
+from reid.losses.instance import Instance, InstanceIdentity
+from reid.losses.l2 import L2
+from reid.losses.pairs import Circle, Contrastive, Lifted, MultiSimilarity
+from reid.losses.proxies import AMSoftmax, ArcFace, CosFace, SphereFace
+from reid.losses.softmax import Focal, Softmax
+from reid.losses.triplet import Triplet, TripletAdaptive, TripletSoft
 
-__all__ = ["LOSSES", "Loss", "parse_loss"]
+__all__ = ["LOSSES", "LossContext", "LossInput", "LossSum", "build_loss", "needs_teacher", "parse_loss"]
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Features (B, D), logits (B, C) and labels (B,) to a scalar."""
+LOSSES: dict[str, Callable[[LossContext], nn.Module]] = {
+    "am-softmax": AMSoftmax,
+    "arcface": ArcFace,
+    "circle": Circle,
+    "contrastive": Contrastive,
+    "cosface": CosFace,
+    "distill-angle": DistillAngle,
+    "distill-distance": DistillDistance,
+    "distill-embedding": DistillEmbedding,
+    "distill-logit": DistillLogit,
+    "distill-similarity": DistillSimilarity,
+    "focal": Focal,
+    "instance": Instance,
+    "instance-id": InstanceIdentity,
+    "l2": L2,
+    "lifted": Lifted,
+    "multi-similarity": MultiSimilarity,
+    "softmax": Softmax,
+    "sphereface": SphereFace,
+    "triplet": Triplet,
+    "triplet-adaptive": TripletAdaptive,
+    "triplet-soft": TripletSoft,
+}
+"""Terms by name; each is built from a LossContext and maps a LossInput to a scalar."""
 
-LOSSES: dict[str, Loss] = {"softmax": softmax, "triplet": triplet}
+
+class LossSum(nn.Module):
+    """Terms with weights; the parameters of terms that have some are trained with the network."""
+
+    def __init__(self, weights: Mapping[str, float], context: LossContext) -> None:
+        super().__init__()
+        self.weights = dict(weights)
+        self.terms = nn.ModuleDict({name: LOSSES[name](context) for name in weights})
+
+    def forward(self, batch: LossInput) -> dict[str, Tensor]:
+        """Every term times its weight; their sum is what is minimised."""
+        return {name: weight * self.terms[name](batch) for name, weight in self.weights.items()}
 
 
-def parse_loss(spec: str) -> Loss:
-    """The sum of the terms of `spec`, each with weight one.
-
-    Args:
-        spec: keys of `LOSSES` joined by "+", e.g. "triplet+softmax"; spaces around them are allowed.
+def build_loss(spec: str, context: LossContext) -> LossSum:
+    """The weighted sum that `spec` names, with fresh parameters.
 
     Raises:
-        ConfigError: an unknown term (lists the known), a term given twice or an empty one.
+        ConfigError: as for `parse_loss`, or a distillation term without a teacher.
+    """
+    return LossSum(parse_loss(spec), context)
+
+
+def needs_teacher(spec: str) -> bool:
+    """Whether a term of `spec` compares with a teacher.
+
+    Raises:
+        ConfigError: as for `parse_loss`.
+    """
+    return any(name.startswith("distill-") for name in parse_loss(spec))
+
+
+def parse_loss(spec: str) -> dict[str, float]:
+    """Weight of each term of a loss.
+
+    Args:
+        spec: keys of `LOSSES` joined by "+", each with an optional weight before it; spaces are allowed.
+
+    Raises:
+        ConfigError: an unknown term (lists the known), a term given twice or an empty one, a weight that is no
+            positive number.
 
     Example:
-        >>> loss = parse_loss("triplet+softmax")
+        >>> parse_loss("triplet + softmax + 0.5*distill-distance")
+        {'triplet': 1.0, 'softmax': 1.0, 'distill-distance': 0.5}
     """
-    names = [name.strip() for name in spec.split("+")]
-    reject_unknown(names, LOSSES, f"term of loss {spec!r}:")
-    if len(set(names)) < len(names):
-        raise ConfigError(f"loss {spec!r} names a term twice; name each once")
-    terms = [LOSSES[name] for name in names]
+    weights: dict[str, float] = {}
+    for text in spec.split("+"):
+        factor, times, name = (part.strip() for part in text.rpartition("*"))
+        reject_unknown([name], LOSSES, f"term of loss {spec!r}:")
+        if name in weights:
+            raise ConfigError(f"loss {spec!r} names {name} twice; name each term once")
+        weights[name] = _weight(factor, spec) if times else 1.0
+    return weights
 
-    def total(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        values = [term(features, logits, labels) for term in terms]
-        return sum(values[1:], start=values[0])
 
-    return total
+def _weight(text: str, spec: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ConfigError(f"loss {spec!r}: {text!r} is no weight; give a positive number such as 0.5")
+    return value
