@@ -2,11 +2,13 @@
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from reid.errors import ConfigError
+from reid.training_settings import TrainingSettings, coerce, demand, demand_choices
 
 __all__ = ["Limit", "Target", "TrialConfig", "reject_unknown"]
 
@@ -75,22 +77,31 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrialConfig:
+class TrialConfig(TrainingSettings):
     """One point of a search space together with everything that stays fixed.
+
+    The settings of `TrainingSettings` are those of the dense network; soft pruning and finetuning take them too,
+    apart from those that have a `prune_` or `finetune_` twin here, and soft pruning keeps its last epoch
+    without averaging or evaluations between.
 
     Attributes:
         dataset: name in `reid.data.DATASETS`.
         validation_share: share of the training identities held out for validation, in (0, 1).
-        backbone: name in `reid.models.BACKBONES`.
-        weights: path of a state dict to start from, or None for random weights.
         input_size: (height, width) in pixels.
-        loss: name in `reid.losses.LOSSES`, terms joined by "+".
-        epochs: epochs of the dense network, >= 0 (0 keeps `weights` as they are).
-        learning_rate: peak rate of the dense training.
-        warmup_epochs: linear warm-up, in epochs.
-        identities_per_batch: P of PxK sampling, >= 2.
-        images_per_identity: K of PxK sampling, >= 2.
-        precision: "auto", "fp32" or "bf16" (autocast of the forward pass).
+        backbone: name in `reid.models.BACKBONES`.
+        weights: state dict to start from, as `reid.models.build` takes it, or None for random weights.
+        head: this and the next eight are `reid.models.NetworkOptions`.
+        pooling: see there.
+        last_stride: see there.
+        ibn: see there.
+        width: see there.
+        parts: see there.
+        drop_branches: see there.
+        dropout: see there.
+        spectral: see there.
+        teacher: network that the distillation terms of a loss compare with, or None.
+        teacher_spec: how images reach the teacher, where its file does not say so.
+        teacher_backbone: network of a teacher that is a bare state dict.
         method: name in `reid.prune.METHODS`, or "none".
         prune_rate: share of filters removed, 0 <= r < 1.
         decay_rate: factor that remains after one soft-pruning step, 0 = zeroed, in [0, 1).
@@ -102,25 +113,30 @@ class TrialConfig:
         prune_epochs: epochs of soft pruning, >= 1 unless method is "none".
         finetune_epochs: epochs after slimming, >= 0.
         finetune_learning_rate: peak rate of soft pruning and finetuning.
+        finetune_loss: loss of finetuning; None takes `loss`.
         quantization: name in `reid.quantize.SCHEMES`.
         calibration_images: training images read to calibrate int8, >= 1.
         max_quantization_drop: mAP that quantization may cost before the trial is infeasible.
         target: where latency is measured.
-        seed: of everything random.
     """
 
     dataset: str = "synthetic"
     validation_share: float = 0.15
+    input_size: tuple[int, int] = (128, 64)
     backbone: str = "resnet18"
     weights: str | None = None
-    input_size: tuple[int, int] = (128, 64)
-    loss: str = "triplet+softmax"
-    epochs: int = 20
-    learning_rate: float = 3.5e-4
-    warmup_epochs: int = 2
-    identities_per_batch: int = 16
-    images_per_identity: int = 4
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    head: str = "default"
+    pooling: str = "avg"
+    last_stride: int | None = None
+    ibn: bool = False
+    width: float = 1.0
+    parts: int = 6
+    drop_branches: int = 0
+    dropout: float | None = None
+    spectral: float | None = None
+    teacher: str | None = None
+    teacher_spec: str | None = None
+    teacher_backbone: str | None = None
     method: str = "bafd"
     prune_rate: float = 0.5
     decay_rate: float = 0.3
@@ -132,30 +148,35 @@ class TrialConfig:
     prune_epochs: int = 5
     finetune_epochs: int = 5
     finetune_learning_rate: float = 3.5e-4
+    finetune_loss: str | None = None
     quantization: str = "fp32"
     calibration_images: int = 256
     max_quantization_drop: float = 0.02
     target: Target = field(default_factory=Target)
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        height, width = self.input_size
-        _demand(
-            32 <= height <= 1024 and 16 <= width <= 1024,
+        TrainingSettings.__post_init__(
+            self
+        )  # a slotted dataclass has no super() of its own before Python 3.14
+        demand_choices(self)
+        sides = (*self.input_size, 0, 0)
+        demand(
+            len(self.input_size) == 2 and 32 <= sides[0] <= 1024 and 16 <= sides[1] <= 1024,
             "input_size",
-            self.input_size,
+            list(self.input_size),
             "(height, width) between (32, 16) and (1024, 1024)",
         )
-        _demand(0 <= self.prune_rate < 1, "prune_rate", self.prune_rate, "0 <= rate < 1")
-        _demand(0 <= self.decay_rate < 1, "decay_rate", self.decay_rate, "0 <= rate < 1")
-        _demand(0 < self.max_layer_rate < 1, "max_layer_rate", self.max_layer_rate, "0 < rate < 1")
-        _demand(0 < self.validation_share < 1, "validation_share", self.validation_share, "0 < share < 1")
-        _demand(self.scope in ("inner", "grouped"), "scope", self.scope, "inner or grouped")
-        _demand(self.precision in ("auto", "fp32", "bf16"), "precision", self.precision, "auto, fp32 or bf16")
+        for name in ("prune_rate", "decay_rate"):
+            demand(0 <= getattr(self, name) < 1, name, getattr(self, name), "0 <= rate < 1")
+        demand(0 < self.max_layer_rate < 1, "max_layer_rate", self.max_layer_rate, "0 < rate < 1")
+        demand(0 < self.validation_share < 1, "validation_share", self.validation_share, "0 < share < 1")
+        rate, drop = self.finetune_learning_rate, self.max_quantization_drop
+        demand(0 < rate < math.inf, "finetune_learning_rate", rate, "above 0")
+        demand(not math.isnan(drop), "max_quantization_drop", drop, "a number")
         for name, least in _LEAST.items():
-            _demand(getattr(self, name) >= least, name, getattr(self, name), f"at least {least}")
+            demand(getattr(self, name) >= least, name, getattr(self, name), f"at least {least}")
         if self.method != "none":
-            _demand(self.prune_epochs >= 1, "prune_epochs", self.prune_epochs, "at least 1")
+            demand(self.prune_epochs >= 1, "prune_epochs", self.prune_epochs, "at least 1")
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -164,54 +185,41 @@ class TrialConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build from plain values, e.g. out of YAML or JSON.
+        """Build from plain values, e.g. out of YAML or JSON; a loss may be a mapping of terms to weights.
 
         Raises:
             ConfigError: unknown key, wrong type or value out of range; names the key.
         """
         reject_unknown(values, cls.names(), "setting")
-        plain = {name: _coerce(name, value) for name, value in values.items()}
-        return cls(**plain)
+        return cls(**{name: cls._coerce(name, value) for name, value in values.items()})
+
+    @classmethod
+    def _coerce(cls, name: str, value: Any) -> Any:
+        if name == "target":
+            return value if isinstance(value, Target) else Target.from_dict(value)
+        if name in ("loss", "finetune_loss") and isinstance(value, Mapping):
+            return _loss_text(name, value)
+        if name == "input_size" and not (isinstance(value, list | tuple) and len(value) == 2):
+            raise ConfigError(f"input_size must be [height, width] in pixels, got {value!r}")
+        return coerce(cls, name, value)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` gives the same configuration back."""
         values = dataclasses.asdict(self)
-        values["input_size"] = list(self.input_size)
+        for name in ("input_size", "milestones"):
+            values[name] = list(values[name])
         return values
 
 
-_LEAST = {
-    "epochs": 0, "warmup_epochs": 0, "identities_per_batch": 2, "images_per_identity": 2, "knn": 2,
-    "finetune_epochs": 0, "calibration_images": 1, "prune_epochs": 0,
-}  # fmt: skip
-
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "validation_share": float, "learning_rate": float, "finetune_learning_rate": float, "prune_rate": float,
-    "decay_rate": float, "max_layer_rate": float, "max_quantization_drop": float, "epochs": int,
-    "warmup_epochs": int, "identities_per_batch": int, "images_per_identity": int, "knn": int,
-    "prune_epochs": int, "finetune_epochs": int, "calibration_images": int, "seed": int,
-    "round_to": (int, type(None)), "efficient": bool, "dataset": str, "backbone": str,
-    "weights": (str, type(None)), "loss": str, "precision": str, "method": str, "scope": str,
-    "quantization": str,
-}  # fmt: skip
+_LEAST = {"knn": 2, "finetune_epochs": 0, "calibration_images": 1, "prune_epochs": 0}
 
 
-def _coerce(name: str, value: Any) -> Any:
-    if name == "target":
-        return value if isinstance(value, Target) else Target.from_dict(value)
-    if name == "input_size":
-        if not (isinstance(value, list | tuple) and len(value) == 2 and all(type(v) is int for v in value)):
-            raise ConfigError(f"input_size must be [height, width] in pixels, got {value!r}")
-        return tuple(value)
-    wanted = _TYPES[name]
-    if wanted is float and type(value) is int:
-        value = float(value)
-    if not isinstance(value, wanted) or (wanted is not bool and isinstance(value, bool)):
-        names = " or ".join(t.__name__ for t in (wanted if isinstance(wanted, tuple) else (wanted,)))
-        raise ConfigError(f"{name} must be {names}, got {value!r}")
-    return value
-
-
-def _demand(holds: bool, name: str, value: object, wanted: str) -> None:
-    if not holds:
-        raise ConfigError(f"{name} must be {wanted}, got {value!r}")
+def _loss_text(name: str, weights: Mapping[Any, Any]) -> str:
+    """`{softmax: 1, circle: 0.5}` as "softmax+0.5*circle"."""
+    for term, weight in weights.items():
+        if isinstance(weight, bool) or not isinstance(weight, int | float):
+            raise ConfigError(f"{name}.{term} must be a number, got {weight!r}")
+    terms = (f"{term}" if weight == 1 else f"{weight}*{term}" for term, weight in weights.items())
+    if not (text := "+".join(terms)):
+        raise ConfigError(f"{name} must name at least one term, e.g. {{softmax: 1}}")
+    return text

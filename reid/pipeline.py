@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reid.config import Limit, TrialConfig
-from reid.errors import ConfigError
+from reid.models import weights_key
 from reid.outcome import TrialOutcome
 from reid.registries import check_names
 from reid.stages import StageCache
@@ -22,6 +22,7 @@ from reid.steps.deploy import Deployed, export_float, quantize_export
 from reid.steps.score import PROTOCOL, score_on_validation, untrained_mean_ap
 from reid.steps.workshop import Workshop
 from reid.timing import Latency
+from reid.train import Watcher
 from reid.train.memory import memory_errors
 
 __all__ = ["check", "run"]
@@ -39,6 +40,7 @@ def run(
     reference: Path | None = None,
     kernel_ms_at_start: float | None = None,
     say: Callable[[str], None] = lambda line: None,
+    watcher: Watcher | None = None,
 ) -> TrialOutcome:
     """Run the whole pipeline for one configuration.
 
@@ -50,6 +52,7 @@ def run(
         reference: folder of the dense baseline's artifact, timed alternately with this one.
         kernel_ms_at_start: the calibration kernel's time when the study began.
         say: told one line at each step.
+        watcher: looks on while a stage trains.
 
     Raises:
         ConfigError: the configuration cannot work; nothing was trained.
@@ -58,7 +61,7 @@ def run(
         ArtifactError: a slimmed or exported network does not do what its source did.
     """
     check(config)
-    work = Workshop(config, cache, say)
+    work = Workshop(config, cache, say, watcher)
     with memory_errors("running the trial"):
         data = load_data(work, data_root)
         network = train_dense(work, data)
@@ -86,8 +89,8 @@ def check(config: TrialConfig) -> None:
         ConfigError: names the setting and what is known.
     """
     check_names(config)
-    if config.weights is not None and not Path(config.weights).is_file():
-        raise ConfigError(f"weights: no such file {config.weights}; give a state dict (.pth or .safetensors)")
+    if config.weights is not None:
+        weights_key(config.backbone, config.weights)
 
 
 def _deploy_and_score(work: Workshop, data: TrialData, network: Network) -> tuple[Deployed, dict[str, float]]:

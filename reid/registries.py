@@ -1,18 +1,32 @@
-"""Checks that every name in a configuration is known, before any work begins."""
+"""Checks that every name in a configuration is known and fits the others, before any work begins."""
+
+import dataclasses
 
 from reid.config import TrialConfig, reject_unknown
 from reid.data import DATASETS
 from reid.losses import parse_loss
-from reid.models import BACKBONES
+from reid.models import BACKBONES, NetworkOptions, demand_input_size
 from reid.prune import METHODS
 from reid.quantize import SCHEMES
 from reid.runtime import RUNTIMES
+from reid.steps.teach import check_teacher
 
-__all__ = ["check_names"]
+__all__ = ["check_names", "network_options"]
+
+
+def network_options(config: TrialConfig) -> NetworkOptions:
+    """How the trial varies its backbone.
+
+    Raises:
+        ConfigError: an option out of range; names it.
+    """
+    return NetworkOptions(
+        **{field.name: getattr(config, field.name) for field in dataclasses.fields(NetworkOptions)}
+    )
 
 
 def check_names(config: TrialConfig) -> None:
-    """Refuse unknown names.
+    """Refuse unknown names, and options, losses and teachers that do not fit them.
 
     Raises:
         ConfigError: names the setting, the unknown name and the known ones.
@@ -22,4 +36,9 @@ def check_names(config: TrialConfig) -> None:
     reject_unknown([config.method], METHODS, "method")
     reject_unknown([config.quantization], SCHEMES, "quantization")
     reject_unknown([config.target.runtime], RUNTIMES, "target.runtime")
-    parse_loss(config.loss)
+    network_options(config).demand_offered(config.backbone)
+    demand_input_size(config.backbone, config.input_size)
+    for loss in (config.loss, config.finetune_loss):
+        if loss is not None:
+            parse_loss(loss)
+    check_teacher(config)

@@ -27,6 +27,8 @@ METRICS = (
 
 _BASELINE = {"method": "none", "quantization": "fp32"}
 _OWN_KEYS = ("dataset", "target")
+_PATHS = ("weights", "teacher", "teacher_spec")
+_DENSE = "dense"
 
 
 def trial_config(space: Space, values: Mapping[str, Any], seed: int = 0) -> TrialConfig:
@@ -41,9 +43,9 @@ def trial_config(space: Space, values: Mapping[str, Any], seed: int = 0) -> Tria
         ConfigError: unknown setting, or a value that it cannot have; names it.
     """
     settings = {"seed": seed, **space.fixed, "dataset": space.dataset, "target": space.target, **values}
-    if isinstance(weights := settings.get("weights"), str):
-        # Workers have working directories of their own.
-        settings["weights"] = str(Path(weights).expanduser().resolve())
+    for name in _PATHS:
+        if isinstance(value := settings.get(name), str):
+            settings[name] = _absolute(value)
     return TrialConfig.from_dict(settings)
 
 
@@ -123,6 +125,12 @@ def resolve_limits(space: Space, baseline: Mapping[str, float]) -> tuple[Limit, 
     """
     resolved = (limit.resolve(baseline) for limit in space.parsed_limits())
     return tuple(Limit(metric=metric, operator=operator, value=value) for metric, operator, value in resolved)
+
+
+def _absolute(value: str) -> str:
+    """The file or folder meant, wherever a worker runs; a name such as "imagenet" or "dense" as it is."""
+    path = Path(value).expanduser()
+    return str(path.resolve()) if path.is_file() or (path.is_dir() and value != _DENSE) else value
 
 
 def _corners(space: Space) -> Iterator[dict[str, Any]]:

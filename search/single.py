@@ -8,42 +8,66 @@ from reid.config import TrialConfig
 from reid.errors import ConfigError
 from reid.files import read_json, write_atomic, write_json
 from reid.outcome import TrialOutcome
-from reid.pipeline import run
+from reid.pipeline import check, run
+from reid.train import Watcher
 from results import DiskCache
 from search.console import progress_line
 
-__all__ = ["run_single", "summary"]
+__all__ = ["claim", "run_single", "summary"]
 
 WEIGHT_STAGES = ("finetune", "dense")
 """Stages that hold the final weights, the last of the pipeline first."""
 
 
-def run_single(config: TrialConfig, data_root: Path, out: Path) -> TrialOutcome:
+def run_single(
+    config: TrialConfig,
+    data_root: Path,
+    out: Path,
+    *,
+    cache: Path | None = None,
+    watcher: Watcher | None = None,
+) -> TrialOutcome:
     """Run `config` and fill `out`; what an interrupted run computed is continued.
 
     Args:
         config: the trial.
         data_root: the prepared dataset.
         out: new folder, or that of the same command interrupted: trial.json, model.onnx, input_spec.json,
-            model.safetensors (with plan.json for a slimmed network) and the stages below cache/.
+            model.safetensors (with plan.json for a slimmed network) and, unless `cache` is given, the stages
+            below cache/.
+        cache: folder of stages that several runs share.
+        watcher: looks on while a stage trains.
 
     Raises:
         ConfigError: `out` holds another trial.
     """
-    asked = config.to_dict()
-    asked_file = out / "config.json"
-    if out.is_dir() and any(out.iterdir()) and not _is_same(asked_file, asked):
-        raise ConfigError(f"--out {out} holds something else; name a new folder")
-    write_json(asked_file, asked)
-    cache = DiskCache(out / "cache")
-    outcome = run(config, data_root=data_root, cache=cache, say=progress_line)
+    check(config)
+    claim(out, config)
+    stages = cache or out / "cache"
+    try:
+        outcome = run(config, data_root=data_root, cache=DiskCache(stages), say=progress_line, watcher=watcher)
+    except KeyboardInterrupt:
+        progress_line("interrupted; the same command resumes")  # typer ends the program without a word
+        raise
     if outcome.artifact is not None:
         _copy(outcome.artifact, out, ("model.onnx", "input_spec.json"))
         keys = {stage.name: stage.key for stage in outcome.stages}
         weights = next(keys[name] for name in WEIGHT_STAGES if name in keys)
-        _copy(out / "cache" / weights, out, ("model.safetensors", "plan.json"))
+        _copy(stages / weights, out, ("model.safetensors", "plan.json"))
     write_json(out / "trial.json", summary(outcome))
     return outcome
+
+
+def claim(out: Path, config: TrialConfig) -> None:
+    """Note in folder `out` that it is for `config`.
+
+    Raises:
+        ConfigError: it holds another trial, or something else.
+    """
+    asked_file = out / "config.json"
+    if out.is_dir() and any(out.iterdir()) and not _is_same(asked_file, config):
+        raise ConfigError(f"--out {out} holds something else; name a new folder")
+    write_json(asked_file, config.to_dict())
 
 
 def summary(outcome: TrialOutcome) -> dict[str, Any]:
@@ -53,8 +77,9 @@ def summary(outcome: TrialOutcome) -> dict[str, Any]:
     return values
 
 
-def _is_same(path: Path, asked: dict[str, Any]) -> bool:
-    return path.is_file() and bool(read_json(path) == asked)
+def _is_same(path: Path, config: TrialConfig) -> bool:
+    # Settings that came later than the file are at their defaults there.
+    return path.is_file() and TrialConfig.from_dict(read_json(path)) == config
 
 
 def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:

@@ -30,6 +30,15 @@ def _plain(value: Any) -> Any:
     return [_scalar(item) for item in value] if isinstance(value, list) else _scalar(value)
 
 
+def _setting(value: Any) -> Any:
+    # A loss may be written as its terms with their weights.
+    if not isinstance(value, dict):
+        return _plain(value)
+    if not all(isinstance(name, str) for name in value):
+        raise ValueError(f"must name each of its values by a text, got {_short(value)}")
+    return {name: _scalar(item) for name, item in value.items()}
+
+
 def _as_tuple(value: Any) -> Any:
     # The models are immutable, so lists become tuples; strict mode would refuse to do that by itself.
     if not isinstance(value, list | tuple):
@@ -39,6 +48,7 @@ def _as_tuple(value: Any) -> Any:
 
 _Scalar = Annotated[Any, BeforeValidator(_scalar)]
 _Value = Annotated[Any, BeforeValidator(_plain)]
+_Setting = Annotated[Any, BeforeValidator(_setting)]
 _List = BeforeValidator(_as_tuple)
 
 _MODEL = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -116,7 +126,7 @@ class Space(BaseModel):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     dataset: str = Field(min_length=1, max_length=100)
-    fixed: dict[str, _Value] = Field(default_factory=dict)
+    fixed: dict[str, _Setting] = Field(default_factory=dict)
     parameters: dict[str, Parameter] = Field(min_length=1)
     objectives: dict[str, Literal["maximize", "minimize"]] = Field(min_length=2)
     limits: Annotated[tuple[str, ...], _List] = ()

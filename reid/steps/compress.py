@@ -11,7 +11,7 @@ from reid.errors import ArtifactError
 from reid.files import read_json, write_json
 from reid.prune import METHODS, PrunePlan, Pruner, load_slim, planned, save_slim, slim, slim_difference
 from reid.steps.data import TrialData
-from reid.steps.dense import Network, dense_skeleton, fit, recipe_parameters
+from reid.steps.dense import Network, dense_skeleton, fit, stage_parameters
 from reid.steps.workshop import Workshop
 from reid.train import normalise_batch
 
@@ -51,7 +51,7 @@ def compress(work: Workshop, data: TrialData, dense: Network) -> Slimmed:
     Raises:
         ArtifactError: the slim network does not do what the masked one does.
     """
-    return _finetune(work, data, _prune(work, data, dense))
+    return _finetune(work, data, _prune(work, data, dense), dense)
 
 
 def _prune(work: Workshop, data: TrialData, dense: Network) -> Slimmed:
@@ -62,10 +62,8 @@ def _prune(work: Workshop, data: TrialData, dense: Network) -> Slimmed:
         model.load_state_dict(dense.model.state_dict())
         with work.lock.shared():
             pruner = METHODS[config.method](model, config, round_to=rounding(config))
-        curve = fit(
-            work, model, data, config.prune_epochs, config.finetune_learning_rate,
-            folder / "epoch.ckpt", after_epoch=partial(_gated_step, work, pruner),
-        )  # fmt: skip
+        after_epoch = partial(_gated_step, work, pruner)
+        curve = fit(work, model, data, "prune", folder / "epoch.ckpt", after_epoch=after_epoch, dense=dense)
         with work.lock.shared():
             plan = pruner.finish(model)
             slimmed = slim(model, plan)
@@ -89,10 +87,9 @@ def _prune(work: Workshop, data: TrialData, dense: Network) -> Slimmed:
         "efficient": config.efficient,
         "scope": config.scope,
         "round_to": rounding(config),
-        "epochs": config.prune_epochs,
-        "recipe": recipe_parameters(config, config.finetune_learning_rate),
+        **stage_parameters(config, "prune"),
     }
-    folder, key = work.stage("prune", 1, parameters, (dense.key,), compute)
+    folder, key = work.stage("prune", 2, parameters, (dense.key,), compute)
     work.checks |= read_json(folder / "checks.json")
     return _reload(work, data, folder, key, "prune")
 
@@ -102,26 +99,14 @@ def _gated_step(work: Workshop, pruner: Pruner, model: nn.Module, epoch: int) ->
         pruner.step(model, epoch)
 
 
-def _finetune(work: Workshop, data: TrialData, pruned: Slimmed) -> Slimmed:
-    config = work.config
-
+def _finetune(work: Workshop, data: TrialData, pruned: Slimmed, dense: Network) -> Slimmed:
     def compute(folder: Path) -> None:
-        curve = fit(
-            work,
-            pruned.model,
-            data,
-            config.finetune_epochs,
-            config.finetune_learning_rate,
-            folder / "epoch.ckpt",
-        )
+        curve = fit(work, pruned.model, data, "finetune", folder / "epoch.ckpt", dense=dense)
         save_slim(pruned.model, pruned.plan, folder)
         write_json(folder / "curve.json", curve)
 
-    parameters = {
-        "epochs": config.finetune_epochs,
-        "recipe": recipe_parameters(config, config.finetune_learning_rate),
-    }
-    folder, key = work.stage("finetune", 1, parameters, (pruned.key,), compute)
+    parameters = stage_parameters(work.config, "finetune")
+    folder, key = work.stage("finetune", 2, parameters, (pruned.key,), compute)
     return _reload(work, data, folder, key, "finetune")
 
 

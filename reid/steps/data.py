@@ -19,6 +19,7 @@ class TrialData:
     """Training and validation images at one input size.
 
     Attributes:
+        split_key: content key of the split, whatever the input size.
         key: content key of everything below.
         dataset: all of it; its query and gallery are held only to refuse them during training.
         train: training samples; row i of `images` and `labels` belongs to sample i.
@@ -29,6 +30,7 @@ class TrialData:
         gallery: validation samples that are searched in, with (G, H, W, 3) `gallery_images`.
     """
 
+    split_key: str
     key: str
     dataset: ReIDDataset
     train: tuple[Sample, ...]
@@ -53,7 +55,7 @@ def load_data(work: Workshop, root: Path) -> TrialData:
         dataset = load_dataset(config.dataset, root)
         split = split_validation(dataset, config.validation_share, config.seed)
         identities, labels = np.unique([s.person_id for s in split.train], return_inverse=True)
-        if len(identities) < config.identities_per_batch:
+        if config.sampler == "pk" and len(identities) < config.identities_per_batch:
             raise ConfigError(
                 f"identities_per_batch is {config.identities_per_batch}, but {root} has {len(identities)} training "
                 f"identities after {config.validation_share:g} went to validation"
@@ -63,18 +65,14 @@ def load_data(work: Workshop, root: Path) -> TrialData:
                 decode_images(samples, config.input_size, dataset.root).array
                 for samples in (split.train, split.val_query, split.val_gallery)
             ]
-    key = stage_key(
-        "data",
-        1,
-        {
-            "fingerprint": dataset.fingerprint,
-            "validation_share": config.validation_share,
-            "seed": config.seed,
-            "input_size": list(config.input_size),
-        },
-    )
+    parted = {
+        "fingerprint": dataset.fingerprint,
+        "validation_share": config.validation_share,
+        "seed": config.seed,
+    }
     return TrialData(
-        key=key,
+        split_key=stage_key("split", 1, parted),
+        key=stage_key("data", 1, {**parted, "input_size": list(config.input_size)}),
         dataset=dataset,
         train=split.train,
         images=parts[0],

@@ -1,22 +1,33 @@
 """Step 2: the dense network, trained once and shared by every trial with the same recipe."""
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from reid.config import TrialConfig
-from reid.files import read_json, remove_tree, sha256_of, write_json, write_with
-from reid.models import ReIDNetwork, build, load_weights
+from reid.evaluate import evaluate
+from reid.files import read_json, remove_tree, write_json, write_with
+from reid.losses import needs_teacher
+from reid.models import ReIDNetwork, build, load_weights, weights_key
+from reid.registries import network_options
 from reid.steps.data import TrialData
+from reid.steps.teach import teach, teacher_parameters
 from reid.steps.workshop import Workshop
-from reid.train import EpochReport, Recipe, train
+from reid.train import EpochReport, Recipe, embed, train
 
-__all__ = ["Network", "dense_skeleton", "fit", "recipe_parameters", "train_dense"]
+__all__ = ["Network", "dense_skeleton", "fit", "recipe_of", "stage_parameters", "train_dense"]
+
+Stage = Literal["dense", "prune", "finetune"]
+
+# An average would not know what pruning decays, and the plan is that of the last epoch.
+_PLAIN: dict[str, Any] = {"ema_decay": 0.0, "validate_every": 0, "patience": 0, "keep": "last"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +40,7 @@ class Network:
 
 def dense_skeleton(config: TrialConfig, data: TrialData) -> ReIDNetwork:
     """The dense network with random weights, the same for the same seed."""
-    torch.manual_seed(config.seed)
-    return build(config.backbone, data.num_classes)
+    return _build(config, data, None)
 
 
 def train_dense(work: Workshop, data: TrialData) -> Network:
@@ -38,67 +48,118 @@ def train_dense(work: Workshop, data: TrialData) -> Network:
     config = work.config
 
     def compute(folder: Path) -> None:
-        torch.manual_seed(config.seed)
-        model = build(config.backbone, data.num_classes, weights=config.weights)
-        curve = fit(work, model, data, config.epochs, config.learning_rate, folder / "epoch.ckpt")
+        model = _build(config, data, config.weights)
+        curve = fit(work, model, data, "dense", folder / "epoch.ckpt")
         write_with(folder / "model.safetensors", lambda path: save_file(model.state_dict(), path))
         write_json(folder / "curve.json", curve)
 
     parameters = {
         "backbone": config.backbone,
-        "weights": sha256_of(Path(config.weights)) if config.weights else None,
-        "epochs": config.epochs,
-        "recipe": recipe_parameters(config, config.learning_rate),
+        "options": dataclasses.asdict(network_options(config)),
+        "weights": weights_key(config.backbone, config.weights) if config.weights else None,
+        **stage_parameters(config, "dense"),
     }
-    folder, key = work.stage("dense", 1, parameters, (data.key,), compute)
+    folder, key = work.stage("dense", 2, parameters, (data.key,), compute)
     work.curves += [{"stage": "dense", **epoch} for epoch in read_json(folder / "curve.json")]
     model = dense_skeleton(config, data)
     load_weights(model, folder / "model.safetensors")
     return Network(model=model, key=key)
 
 
-def recipe_parameters(config: TrialConfig, learning_rate: float) -> dict[str, Any]:
-    """What decides the outcome of a training besides its data, start and length."""
-    return {
-        "loss": config.loss,
-        "learning_rate": learning_rate,
-        "warmup_epochs": config.warmup_epochs,
-        "identities_per_batch": config.identities_per_batch,
-        "images_per_identity": config.images_per_identity,
-        "precision": config.precision,
-        "seed": config.seed,
-    }
+def recipe_of(config: TrialConfig, stage: Stage) -> Recipe:
+    """What a stage of the trial is to train.
+
+    Raises:
+        ConfigError: the loss of the stage is unknown.
+    """
+    shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(Recipe)}
+    own: dict[str, Any] = {}
+    if stage != "dense":
+        own = {"epochs": getattr(config, f"{stage}_epochs"), "learning_rate": config.finetune_learning_rate}
+    if stage == "prune":
+        own |= _PLAIN
+    if stage == "finetune" and config.finetune_loss is not None:
+        own["loss"] = config.finetune_loss
+    return Recipe(**(shared | own))
+
+
+def stage_parameters(config: TrialConfig, stage: Stage) -> dict[str, Any]:
+    """What decides the outcome of a training besides its images and its start, as JSON values."""
+    recipe = recipe_of(config, stage)
+    teacher = teacher_parameters(config) if recipe.epochs and needs_teacher(recipe.loss) else {}
+    return {"recipe": recipe.to_dict(), "teacher": teacher}
 
 
 def fit(
     work: Workshop,
     model: ReIDNetwork,
     data: TrialData,
-    epochs: int,
-    learning_rate: float,
+    stage: Stage,
     checkpoint: Path,
+    *,
     after_epoch: Callable[[nn.Module, int], None] | None = None,
+    dense: Network | None = None,
 ) -> list[dict[str, Any]]:
-    """Train `model` in place under the device lock; resumes from `checkpoint` and removes it at the end."""
-    if epochs == 0:
+    """Train `model` in place under the device lock; resumes from `checkpoint` and removes it at the end.
+
+    Training runs on the first GPU that this process sees, else on the CPU; the network comes back to the CPU.
+
+    Args:
+        work: the trial.
+        model: on the CPU.
+        data: training and validation images.
+        stage: gives the recipe.
+        checkpoint: rewritten after each epoch.
+        after_epoch: as for `reid.train.train`.
+        dense: the dense network, which may be the teacher.
+
+    Returns:
+        One row per epoch.
+    """
+    recipe = recipe_of(work.config, stage)
+    if recipe.epochs == 0:
         return []
-    config = work.config
-    recipe = Recipe(epochs=epochs, **recipe_parameters(config, learning_rate))
 
     def report(epoch: EpochReport) -> None:
-        work.say(
-            f"epoch {epoch.epoch + 1}/{epochs}: loss {epoch.loss:.3f}, {epoch.images_per_second:.0f} images/s"
-        )
+        work.say(_line(stage, epoch, recipe.epochs))
+        work.watcher.epoch(stage, epoch)
 
-    curve = train(
-        model,
-        data.images,
-        data.labels,
-        recipe,
-        after_epoch=after_epoch,
-        checkpoint=checkpoint,
-        gate=work.lock.shared,
-        on_epoch=report,
-    )
+    teacher = teach(work, data, loss=recipe.loss, dense=dense)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        curve = train(
+            model,
+            data.images,
+            data.labels,
+            recipe,
+            after_epoch=after_epoch,
+            checkpoint=checkpoint,
+            gate=work.lock.shared,
+            on_epoch=report,
+            on_step=partial(work.watcher.step, stage),
+            teacher=teacher,
+            validate=partial(_validation_mean_ap, work, data),
+        )
+    finally:
+        model.to("cpu")
     remove_tree(checkpoint)
-    return [asdict(epoch) for epoch in curve]
+    return [dataclasses.asdict(epoch) for epoch in curve]
+
+
+def _build(config: TrialConfig, data: TrialData, weights: str | None) -> ReIDNetwork:
+    torch.manual_seed(config.seed)
+    options = dataclasses.asdict(network_options(config))
+    return build(config.backbone, data.num_classes, weights=weights, **options)
+
+
+def _validation_mean_ap(work: Workshop, data: TrialData, model: nn.Module) -> float:
+    return evaluate(
+        lambda images: embed(model, images), data.query, data.query_images, data.gallery, data.gallery_images,
+        gate=work.lock.shared,
+    ).mAP  # fmt: skip
+
+
+def _line(stage: str, epoch: EpochReport, epochs: int) -> str:
+    measured = "" if epoch.val_mAP is None else f", validation mAP {epoch.val_mAP:.4f}"
+    speed = f"{epoch.images_per_second:.0f} images/s"
+    return f"{stage}: epoch {epoch.epoch + 1}/{epochs}: loss {epoch.loss:.3f}{measured}, {speed}"

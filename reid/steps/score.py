@@ -1,6 +1,7 @@
 """Step 8: evaluate the exported file itself, on identities that no training saw."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from reid.config import Target
-from reid.data import Sample, decode_images
-from reid.evaluate import RankingResult, evaluate
+from reid.data import Sample
+from reid.evaluate import Protocol, RankingResult, evaluate
+from reid.evaluate.embedder import open_file
+from reid.evaluate.examine import examine
 from reid.files import read_json, write_json
-from reid.models import build
+from reid.registries import network_options
 from reid.runtime import open_artifact
 from reid.steps.data import TrialData
 from reid.steps.dense import dense_skeleton
@@ -19,14 +22,7 @@ from reid.steps.deploy import Deployed
 from reid.steps.workshop import Workshop
 from reid.train import embed
 
-__all__ = [
-    "PROTOCOL",
-    "metrics_of",
-    "score_file",
-    "score_on_validation",
-    "score_weights",
-    "untrained_mean_ap",
-]
+__all__ = ["PROTOCOL", "metrics_of", "score_file", "score_on_validation", "untrained_mean_ap"]
 
 PROTOCOL = (
     "validation identities, one query per identity and camera, single-query, cosine, same camera excluded"
@@ -64,8 +60,12 @@ def untrained_mean_ap(work: Workshop, data: TrialData) -> float:
         ranking = _rank(work, data, lambda images: embed(model, images))
         write_json(folder / "metrics.json", metrics_of(ranking))
 
-    parameters = {"backbone": work.config.backbone, "seed": work.config.seed}
-    folder, _ = work.stage("untrained", 1, parameters, (data.key,), compute)
+    parameters = {
+        "backbone": work.config.backbone,
+        "options": asdict(network_options(work.config)),
+        "seed": work.config.seed,
+    }
+    folder, _ = work.stage("untrained", 2, parameters, (data.key,), compute)
     return float(read_json(folder / "metrics.json")["mAP"])
 
 
@@ -85,30 +85,7 @@ def score_file(
         DataError: an image is damaged, or no query has a match.
         ArtifactError: the file cannot be opened.
     """
-    runtime = open_artifact(model, target)
-    size = (runtime.spec.height, runtime.spec.width)
-    images = [decode_images(part, size, root).array for part in (query, gallery)]
-    return evaluate(runtime.embed, query, images[0], gallery, images[1])
-
-
-def score_weights(
-    weights: Path,
-    backbone: str,
-    input_size: tuple[int, int],
-    root: Path,
-    query: Sequence[Sample],
-    gallery: Sequence[Sample],
-) -> RankingResult:
-    """Retrieval accuracy of a bare state dict in torch, without export; arguments as for `score_file`.
-
-    Raises:
-        ConfigError: unknown backbone, or weights of another one.
-        DataError: an image is damaged, or no query has a match.
-    """
-    # The classifier plays no part in retrieval, so its width is free.
-    model = build(backbone, 1, weights=weights)
-    images = [decode_images(part, input_size, root).array for part in (query, gallery)]
-    return evaluate(lambda batch: embed(model, batch), query, images[0], gallery, images[1])
+    return examine(open_file(model, target), root, query, gallery, Protocol()).found.ranking()
 
 
 def _rank(

@@ -10,6 +10,7 @@ from reid.config import TrialConfig
 from reid.outcome import StageReport
 from reid.stages import StageCache, stage_key
 from reid.timing import DeviceLock
+from reid.train import Silent, Watcher
 
 __all__ = ["Workshop"]
 
@@ -21,14 +22,22 @@ class Workshop:
         config: what was asked.
         lock: of the device that trains and is timed.
         say: told one line at each step.
+        watcher: looks on while a stage trains.
         stages: what was done so far, in order.
         curves: one mapping per trained epoch.
         checks: figures that prove the artifact faithful.
     """
 
-    def __init__(self, config: TrialConfig, cache: StageCache, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        cache: StageCache,
+        say: Callable[[str], None],
+        watcher: Watcher | None = None,
+    ) -> None:
         self.config = config
         self.say = say
+        self.watcher = watcher or Silent()
         self.lock = DeviceLock(config.target.device)
         self.stages: list[StageReport] = []
         self.curves: list[Mapping[str, Any]] = []

@@ -1,45 +1,54 @@
-"""Random variants of whole batches: shift, mirror and erase, drawn for each image on its own."""
+"""Random variants of whole batches, drawn for each image on its own."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reid.train.colour import grey, jitter, turn_hue
 from reid.train.images import normalise_batch
+from reid.training_settings import TrainingSettings
 
 __all__ = ["augment"]
 
-# Ten pixels at 256 x 128, and the same share of any other size.
-_PAD_SHARE_OF_HEIGHT, _PAD_SHARE_OF_WIDTH = 10 / 256, 10 / 128
-_FLIP_PROBABILITY = 0.5
-_ERASE_PROBABILITY = 0.5
-_ERASE_AREA = (0.02, 0.4)
-_ERASE_ASPECT = (0.3, 1 / 0.3)
+# `pad_crop` counts pixels of an image of this size.
+_HEIGHT, _WIDTH = 256, 128
+_AREA = (0.02, 0.4)
+_ASPECT = (0.3, 1 / 0.3)
 # One try in four falls outside a 2:1 image; all of ten do so in one image in a million.
-_ERASE_TRIES = 10
+_TRIES = 10
 
 
-def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Zero-padded random crop, mirror image (p = 0.5), normalisation, random erasing (p = 0.5).
+def augment(images: Tensor, settings: TrainingSettings, generator: torch.Generator) -> Tensor:
+    """Padded random crop, mirror image, colours, grey rectangle, normalisation, random erasing, in this order.
 
     Source: Luo et al., Bag of Tricks and A Strong Baseline for Deep Person Re-identification, CVPRW 2019,
-    section 2; Zhong et al., Random Erasing Data Augmentation, AAAI 2020, algorithm 1.
+    section 2; Zhong et al., Random Erasing Data Augmentation, AAAI 2020, algorithm 1; Gong et al., Eliminate
+    Deviation with Deviation for Data Augmentation, 2021, section 3.2 (grey rectangles).
 
     Args:
         images: (B, H, W, 3) uint8, RGB, on any device.
+        settings: gives the probabilities and amplitudes.
         generator: on the CPU; two of the same state give the same variants on every device.
 
     Returns:
         (B, 3, H, W) float32, normalised, channels last in memory; erased pixels are 0, the mean colour.
     """
-    return _erase(normalise_batch(_crop_and_flip(images, generator)), generator)
+    images = _crop_and_flip(images, settings, generator)
+    if settings.colour_jitter or settings.hue or settings.grayscale:
+        images = _recolour(images.float().div_(255), settings, generator).mul_(255)
+    erased = normalise_batch(images)
+    if settings.erasing:
+        mask = _rectangles(images.shape, settings.erasing, generator).to(images.device)
+        erased.masked_fill_(mask[:, None], 0.0)
+    return erased
 
 
-def _crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
+def _crop_and_flip(images: Tensor, settings: TrainingSettings, generator: torch.Generator) -> Tensor:
     count, height, width, _ = images.shape
-    pad_y, pad_x = round(height * _PAD_SHARE_OF_HEIGHT), round(width * _PAD_SHARE_OF_WIDTH)
+    pad_y, pad_x = round(height * settings.pad_crop / _HEIGHT), round(width * settings.pad_crop / _WIDTH)
     top = torch.randint(2 * pad_y + 1, (count, 1), generator=generator)
     left = torch.randint(2 * pad_x + 1, (count, 1), generator=generator)
-    flipped = torch.rand(count, 1, generator=generator) < _FLIP_PROBABILITY
+    flipped = torch.rand(count, 1, generator=generator) < settings.flip
     columns = torch.arange(width)
     rows = (top + torch.arange(height)).to(images.device)
     columns = (left + torch.where(flipped, columns.flip(0), columns)).to(images.device)
@@ -48,23 +57,35 @@ def _crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     return padded[which, rows[:, :, None], columns[:, None, :]]
 
 
-def _erase(images: Tensor, generator: torch.Generator) -> Tensor:
-    count, _, height, width = images.shape
-    shape = (count, _ERASE_TRIES)
-    area = height * width * _uniform(shape, _ERASE_AREA, generator)
-    aspect = _uniform(shape, _ERASE_ASPECT, generator)
+def _recolour(images: Tensor, settings: TrainingSettings, generator: torch.Generator) -> Tensor:
+    """Colours and grey rectangles of (B, H, W, 3) float32 in [0, 1]."""
+    if reach := settings.colour_jitter:
+        factors = _uniform((3, len(images)), (1 - reach, 1 + reach), generator)
+        images = jitter(images, *factors)
+    if reach := settings.hue:
+        images = turn_hue(images, _uniform((len(images),), (-reach, reach), generator))
+    if settings.grayscale:
+        mask = _rectangles(images.shape, settings.grayscale, generator).to(images.device)
+        images = torch.where(mask[..., None], grey(images), images)
+    return images
+
+
+def _rectangles(shape: torch.Size, probability: float, generator: torch.Generator) -> Tensor:
+    """(B, H, W) bool: a random rectangle in a share of the images, nothing in the others."""
+    count, height, width, _ = shape
+    area = height * width * _uniform((count, _TRIES), _AREA, generator)
+    aspect = _uniform((count, _TRIES), _ASPECT, generator)
     tall, wide = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
     fits = (tall < height) & (wide < width)
     first = fits.int().argmax(1, keepdim=True)
     tall, wide, fits = tall.gather(1, first), wide.gather(1, first), fits.gather(1, first)
     top = (torch.rand(count, 1, generator=generator) * (height - tall + 1)).floor()
     left = (torch.rand(count, 1, generator=generator) * (width - wide + 1)).floor()
-    erased = fits & (torch.rand(count, 1, generator=generator) < _ERASE_PROBABILITY)
+    chosen = fits & (torch.rand(count, 1, generator=generator) < probability)
     rows, columns = torch.arange(height), torch.arange(width)
-    in_rows = (rows >= top) & (rows < top + tall) & erased
+    in_rows = (rows >= top) & (rows < top + tall) & chosen
     in_columns = (columns >= left) & (columns < left + wide)
-    mask = in_rows[:, None, :, None] & in_columns[:, None, None, :]
-    return images.masked_fill_(mask.to(images.device), 0.0)
+    return in_rows[:, :, None] & in_columns[:, None, :]
 
 
 def _uniform(shape: tuple[int, ...], bounds: tuple[float, float], generator: torch.Generator) -> Tensor:

@@ -2,88 +2,96 @@
 
 import dataclasses
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from reid.errors import ConfigError
 from reid.files import write_with
 from reid.train.recipe import EpochReport, Recipe
+from reid.train.stepper import Stepper
 
-__all__ = ["restore", "save"]
+__all__ = ["State", "restore", "save"]
 
-_FORMAT = 1
+_FORMAT = 2
 
 _log = logging.getLogger(__name__)
 
 
-def save(
-    path: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    images: int,
-    reports: tuple[EpochReport, ...],
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class State:
+    """How far a training is, besides what its `Stepper` holds.
+
+    Attributes:
+        reports: one per finished epoch.
+        kept: state dict of the network that is the outcome if it is not that of the last step.
+    """
+
+    reports: tuple[EpochReport, ...] = ()
+    kept: dict[str, Tensor] | None = None
+
+
+def save(path: Path, run: Stepper, images: int, state: State) -> None:
     """Write everything that the rest of the training depends on, durably and all at once.
 
     No state of a random generator is among it: every epoch seeds its own from the recipe's seed.
 
     Args:
         path: replaced if it is there.
-        model: after the epoch of the last report.
-        optimizer: of `model`.
-        recipe: of the whole training.
+        run: after the epoch of the last report.
         images: number of training images.
-        reports: one per finished epoch.
+        state: after that epoch.
     """
     content = {
         "format": _FORMAT,
-        "task": _task(recipe, images),
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "reports": [dataclasses.asdict(report) for report in reports],
+        "task": _task(run.recipe, images),
+        "model": run.parts.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "scaler": run.scaler.state_dict(),
+        "average": None if run.average is None else run.average.state_dict(),
+        "reports": [dataclasses.asdict(report) for report in state.reports],
+        "kept": state.kept,
     }
     write_with(path, lambda temporary: torch.save(content, temporary))
 
 
-def restore(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, images: int
-) -> tuple[EpochReport, ...]:
-    """Put network and optimizer back to where a checkpoint left them.
+def restore(path: Path, run: Stepper, images: int) -> State:
+    """Put network, loss, optimizer and average back to where a checkpoint left them.
 
     A file that cannot be read is left aside with a warning: training from the start gives the same network.
 
     Args:
         path: may be absent.
-        model: as it was before the first epoch; changed in place.
-        optimizer: of `model`; changed in place.
-        recipe: of the whole training.
+        run: as it was before the first epoch; changed in place.
         images: number of training images.
 
     Returns:
-        The reports of the finished epochs; empty when training starts at the beginning.
+        How far the training is; the beginning where there is no checkpoint.
 
     Raises:
         ConfigError: the checkpoint is of another recipe, other images or another network.
     """
-    content = _read(path, next(model.parameters()).device)
+    content = _read(path, run.device)
     if content is None:
-        return ()
-    if differences := _differences(content, recipe, images):
+        return State()
+    if differences := _differences(content, run.recipe, images):
         raise ConfigError(f"checkpoint {path} is of another training ({differences}); remove it")
     try:
-        model.load_state_dict(content["model"])
-        optimizer.load_state_dict(content["optimizer"])
+        run.parts.load_state_dict(content["model"])
+        run.optimizer.load_state_dict(content["optimizer"])
+        run.scaler.load_state_dict(content["scaler"])
+        if content["average"] is not None:
+            run.begin_average().load_state_dict(content["average"])
     except (RuntimeError, ValueError) as error:
-        raise ConfigError(f"checkpoint {path} is of another {type(model).__name__}; remove it") from error
-    return tuple(EpochReport(**report) for report in content["reports"])
+        raise ConfigError(f"checkpoint {path} is of another {type(run.model).__name__}; remove it") from error
+    return State(reports=tuple(EpochReport(**report) for report in content["reports"]), kept=content["kept"])
 
 
 def _task(recipe: Recipe, images: int) -> dict[str, Any]:
-    return dataclasses.asdict(recipe) | {"images": images}
+    return recipe.to_dict() | {"images": images}
 
 
 def _differences(content: dict[str, Any], recipe: Recipe, images: int) -> str:

@@ -1,37 +1,30 @@
 """Training: epochs of gated steps, each epoch a function of the seed and its number."""
 
-import math
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cached_property
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from reid.errors import ArtifactError, ConfigError
-from reid.losses import parse_loss
-from reid.train.augment import augment
-from reid.train.checkpoint import restore, save
+from reid.models import ReIDNetwork
+from reid.train.allocator import keep_freed_memory
+from reid.train.checkpoint import State, restore, save
 from reid.train.images import check_images
-from reid.train.memory import memory_errors
-from reid.train.precision import chooses_bf16
-from reid.train.recipe import EpochReport, Recipe
-from reid.train.sampler import epoch_batches
-from reid.train.schedule import learning_rate
+from reid.train.recipe import EpochReport, Progress, Recipe
+from reid.train.stepper import Stepper, seeded
 
-__all__ = ["train"]
-
-_WEIGHT_DECAY = 5e-4
+__all__ = ["is_over", "train"]
 
 Gate = Callable[[], AbstractContextManager[None]]
 
 
 def train(
-    model: nn.Module,
+    model: ReIDNetwork,
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
     recipe: Recipe,
@@ -39,136 +32,133 @@ def train(
     after_epoch: Callable[[nn.Module, int], None] | None = None,
     checkpoint: Path | None = None,
     gate: Gate = nullcontext,
-    on_epoch: Callable[[EpochReport], None] | None = None,
+    on_epoch: Callable[[EpochReport], None] = lambda report: None,
+    on_step: Callable[[Progress], None] = lambda progress: None,
+    teacher: NDArray[np.float32] | None = None,
+    validate: Callable[[nn.Module], float] | None = None,
 ) -> tuple[EpochReport, ...]:
     """Train `model` in place, on the device where it is.
 
     Its mode is put back afterwards, its weights are contiguous then.
 
-    The outcome depends on the network, the images, the labels, the recipe and `after_epoch` alone: on a CPU,
-    with as many threads as before, a training that goes on from its checkpoint gives the same weights as an
-    uninterrupted one, bit for bit. `after_epoch` must then be a function of network and epoch.
+    The outcome depends on the network, the images, the labels, the recipe, the teacher, `after_epoch` and
+    `validate` alone: on a CPU, with as many threads as before, a training that goes on from its checkpoint gives
+    the same weights as an uninterrupted one, bit for bit. `after_epoch` and `validate` must then be functions of
+    network and epoch.
 
     Args:
-        model: in training mode gives (feature, logits), as `reid.models.ReIDNetwork`.
+        model: in training mode gives what `reid.models.TrainingOutput` holds.
         images: (N, H, W, 3) uint8, RGB; may be memory-mapped.
         labels: (N,) int64, identity of each image in [0, C) for logits (B, C).
         recipe: what to do.
         after_epoch: called with the network and the epoch (from 0) after each epoch, before the checkpoint
-            and outside the gate; soft pruning. Torch's global generator is seeded for it.
+            and outside the gate; soft pruning. Torch's global generator is seeded for it. A moving average
+            takes no notice of what it changes before the next step.
         checkpoint: file that is rewritten after each epoch, and from which training goes on if it is there.
         gate: entered around every step; holds a device so that no timing runs beside the step.
         on_epoch: called with each report after its checkpoint is written; not called again for the epochs
             that the checkpoint holds.
+        on_step: called after every step, outside the gate.
+        teacher: (N, T) a teacher's embedding of each image before augmentation, for the distillation terms of
+            the recipe's loss.
+        validate: mean average precision of a network on identities that are not trained on; enters the gate
+            itself and leaves the network as it is.
 
     Returns:
         One report per epoch, those of the checkpoint included.
 
     Raises:
-        ConfigError: images or labels of a wrong shape, fewer identities than P, or a checkpoint of another
-            training.
-        ArtifactError: the loss is NaN or infinite; names epoch and step.
+        ConfigError: images or labels of a wrong shape, fewer identities than P, a checkpoint of another
+            training, or a recipe that evaluates without `validate`.
+        ArtifactError: the loss is NaN or infinite, names epoch and step; or a weight after an epoch.
         ResourceError: memory or disk ran out.
     """
+    _check(images, labels, recipe, teacher, validate)
+    keep_freed_memory()
+    was_training = model.training
+    _lay_out(model.train(), torch.channels_last)
+    run = Stepper(model, images, labels, recipe, gate, teacher, on_step)
+    try:
+        state = restore(checkpoint, run, len(images)) if checkpoint else State()
+        while not is_over(recipe, state.reports):
+            state = _next_epoch(run, state, after_epoch, validate)
+            if checkpoint:
+                save(checkpoint, run, len(images), state)
+            on_epoch(state.reports[-1])
+        if state.kept is not None:
+            model.load_state_dict(state.kept)
+    finally:
+        _lay_out(model.train(was_training), torch.contiguous_format)
+    return state.reports
+
+
+def is_over(recipe: Recipe, reports: tuple[EpochReport, ...]) -> bool:
+    """Whether all epochs are done, or the last `patience` evaluations brought no new best."""
+    if len(reports) >= recipe.epochs:
+        return True
+    scores = [report.val_mAP for report in reports if report.val_mAP is not None]
+    return bool(recipe.patience and scores) and len(scores) - 1 - int(np.argmax(scores)) >= recipe.patience
+
+
+def _next_epoch(
+    run: Stepper,
+    state: State,
+    after_epoch: Callable[[nn.Module, int], None] | None,
+    validate: Callable[[nn.Module], float] | None,
+) -> State:
+    recipe, epoch = run.recipe, len(state.reports)
+    with seeded(recipe.seed, epoch, run.device):
+        report = run.epoch(epoch)
+        if after_epoch:
+            after_epoch(run.model, epoch)
+        _check_finite(run.model, epoch, recipe)
+        last = epoch + 1 == recipe.epochs
+        evaluated = bool(recipe.validate_every) and (last or (epoch + 1) % recipe.validate_every == 0)
+        outcome: nn.Module = run.model
+        if run.average is not None and (last or evaluated):
+            outcome = run.averaged(epoch)
+        if evaluated and validate:
+            report = replace(report, val_mAP=validate(outcome))
+    best = max((r.val_mAP for r in state.reports if r.val_mAP is not None), default=-1.0)
+    reports = (*state.reports, report)
+    if recipe.keep == "best":
+        wanted = report.val_mAP is not None and report.val_mAP > best
+    else:
+        wanted = run.average is not None and is_over(recipe, reports)
+    return State(reports=reports, kept=_copy(outcome) if wanted else state.kept)
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def _check(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    recipe: Recipe,
+    teacher: NDArray[np.float32] | None,
+    validate: Callable[[nn.Module], float] | None,
+) -> None:
     check_images(images)
     if labels.shape != (len(images),):
         raise ConfigError(f"labels must be one per image, got {labels.shape} for {len(images)} images")
-    run = _Training(model, images, labels, recipe, gate)
-    was_training = model.training
-    _lay_out(model.train(), torch.channels_last)
-    try:
-        reports = restore(checkpoint, model, run.optimizer, recipe, len(images)) if checkpoint else ()
-        for epoch in range(len(reports), recipe.epochs):
-            with _seeded(recipe.seed, epoch, run.device):
-                reports += (run.epoch(epoch),)
-                if after_epoch:
-                    after_epoch(model, epoch)
-            if checkpoint:
-                save(checkpoint, model, run.optimizer, recipe, len(images), reports)
-            if on_epoch:
-                on_epoch(reports[-1])
-    finally:
-        _lay_out(model.train(was_training), torch.contiguous_format)
-    return reports
-
-
-class _Training:
-    def __init__(
-        self,
-        model: nn.Module,
-        images: NDArray[np.uint8],
-        labels: NDArray[np.int64],
-        recipe: Recipe,
-        gate: Gate,
-    ) -> None:
-        self.model, self.images, self.labels, self.recipe, self.gate = model, images, labels, recipe, gate
-        self.device = next(model.parameters()).device
-        self.loss = parse_loss(recipe.loss)
-        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.Adam(
-            trainable, lr=recipe.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
+    if teacher is not None and len(teacher) != len(images):
+        raise ConfigError(
+            f"teacher must embed each image once, got {len(teacher)} rows for {len(images)} images"
         )
+    if recipe.validate_every and validate is None:
+        raise ConfigError("validate_every is set, but there are no validation images; set it to 0")
 
-    @cached_property
-    def bf16(self) -> bool:
-        # Runs the network, hence only inside the gate of the first step.
-        _, height, width, _ = self.images.shape
-        return chooses_bf16(self.model, (height, width), self.recipe.precision)
 
-    def epoch(self, epoch: int) -> EpochReport:
-        recipe, started, busy_s, losses, rate = self.recipe, time.perf_counter(), 0.0, [], 0.0
-        batches = epoch_batches(
-            self.labels,
-            recipe.identities_per_batch,
-            recipe.images_per_identity,
-            seed=recipe.seed,
-            epoch=epoch,
-        )
-        generator = torch.Generator().manual_seed(_epoch_seed(recipe.seed, epoch))
-        for step, batch in enumerate(batches):
-            where = f"epoch {epoch + 1} of {recipe.epochs}, step {step + 1} of {len(batches)}"
-            rate = learning_rate(recipe, epoch * len(batches) + step, len(batches))
-            with self.gate(), memory_errors(f"training on {len(batch)} images in {where}"):
-                entered = time.perf_counter()
-                losses.append(self.step(batch, rate, generator, where))
-                busy_s += time.perf_counter() - entered
-        return EpochReport(
-            epoch=epoch,
-            loss=float(np.mean(losses)),
-            images_per_second=sum(map(len, batches)) / busy_s,
-            seconds=time.perf_counter() - started,
-            learning_rate=rate,
-        )
-
-    def step(self, batch: NDArray[np.int64], rate: float, generator: torch.Generator, where: str) -> float:
-        pixels = torch.from_numpy(np.asarray(self.images[batch])).to(self.device)
-        labels = torch.from_numpy(self.labels[batch]).to(self.device)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            feature, logits = self.model(augment(pixels, generator))
-        # Distances and logarithms lose too much in bfloat16.
-        loss = self.loss(feature.float(), logits.float(), labels)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise ArtifactError(f"loss is {value} in {where}; lower learning_rate or set precision to fp32")
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        return value
+def _check_finite(model: nn.Module, epoch: int, recipe: Recipe) -> None:
+    # A step after which the loss is no number shows in the next one; nothing comes after an epoch's last.
+    for name, parameter in model.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise ArtifactError(
+                f"{name} is not finite after the last step of epoch {epoch + 1} of {recipe.epochs}; "
+                "lower learning_rate, set clip_norm or set precision to fp32"
+            )
 
 
 def _lay_out(model: nn.Module, memory_format: torch.memory_format) -> None:
     model.to(memory_format=memory_format)  # type: ignore[call-overload]
-
-
-def _epoch_seed(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-@contextmanager
-def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators, which dropout draws from, and put them back afterwards."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(_epoch_seed(seed, epoch))
-        yield

@@ -5,29 +5,33 @@ from torch import Tensor, nn
 
 from reid.errors import ConfigError
 
-__all__ = ["bf16_safe", "chooses_bf16", "gains_from_bf16"]
+__all__ = ["autocast_type", "bf16_safe", "gains_from_bf16"]
+
+_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def chooses_bf16(model: nn.Module, input_size: tuple[int, int], precision: str) -> bool:
-    """Whether the forward pass runs in bfloat16 under autocast, else in float32.
+def autocast_type(model: nn.Module, input_size: tuple[int, int], precision: str) -> torch.dtype | None:
+    """Type that the forward pass computes in under autocast, or None for plain float32.
 
     Args:
         model: on the device where it will be trained.
         input_size: (height, width) in pixels.
-        precision: "fp32", "bf16", or "auto" for bf16 where the device gains from it and computes it right.
+        precision: "fp32", "bf16", "fp16", or "auto" for bf16 where the device gains from it and computes it
+            right.
 
     Raises:
-        ConfigError: "bf16" where the device computes it wrong.
+        ConfigError: "bf16" or "fp16" where the device computes it wrong.
     """
     device = next(model.parameters()).device
     if precision == "fp32" or (precision == "auto" and not gains_from_bf16(device)):
-        return False
+        return None
     safe = device.type != "cpu" or bf16_safe(model, input_size)
-    if precision == "bf16" and not safe:
+    if precision != "auto" and not safe:
         raise ConfigError(
-            f"precision bf16 gives wrong results at input_size {list(input_size)} on a CPU; set it to auto or fp32"
+            f"precision {precision} gives wrong results at input_size {list(input_size)} on a CPU; "
+            "set it to auto or fp32"
         )
-    return safe
+    return _TYPES.get(precision, torch.bfloat16) if safe else None
 
 
 def gains_from_bf16(device: torch.device) -> bool:

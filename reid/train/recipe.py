@@ -1,50 +1,31 @@
-"""What a training is asked to do, and what it reports after each epoch."""
+"""What a training is asked to do, and what it reports while it runs."""
 
-from dataclasses import dataclass
-from typing import Literal
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from reid.errors import ConfigError
 from reid.losses import parse_loss
+from reid.training_settings import TrainingSettings
 
-__all__ = ["EpochReport", "Recipe"]
+__all__ = ["EpochReport", "Progress", "Recipe", "Silent", "Watcher"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """Everything that decides the outcome of a training, apart from network and images.
+class Recipe(TrainingSettings):
+    """Everything that decides the outcome of a training, apart from network, images and teacher.
 
-    Attributes:
-        epochs: passes over the training images, >= 0.
-        learning_rate: peak rate of Adam, > 0.
-        warmup_epochs: epochs of linear warm-up, >= 0; at most half of `epochs` is spent on it.
-        identities_per_batch: P of PxK sampling, >= 2.
-        images_per_identity: K of PxK sampling, >= 2.
-        loss: terms of `reid.losses.LOSSES` joined by "+".
-        precision: of the forward pass: "fp32", "bf16", or "auto" for bf16 where it is faster.
-        seed: of sampling and augmentation, >= 0.
+    Raises:
+        ConfigError: a setting out of range or an unknown loss; names it.
     """
 
-    epochs: int
-    learning_rate: float
-    warmup_epochs: int
-    identities_per_batch: int
-    images_per_identity: int
-    loss: str = "triplet+softmax"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    seed: int = 0
-
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if not self.learning_rate > 0:
-            raise ConfigError(f"learning_rate must be above 0, got {self.learning_rate}")
-        if self.precision not in ("auto", "fp32", "bf16"):
-            raise ConfigError(f"precision must be auto, fp32 or bf16, got {self.precision!r}")
+        TrainingSettings.__post_init__(self)  # as in TrialConfig
         parse_loss(self.loss)
 
-
-_LEAST = {"epochs": 0, "warmup_epochs": 0, "identities_per_batch": 2, "images_per_identity": 2, "seed": 0}
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values of all settings."""
+        return dataclasses.asdict(self) | {"milestones": list(self.milestones)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +35,60 @@ class EpochReport:
     Attributes:
         epoch: counted from 0.
         loss: mean over the steps.
+        terms: mean of each term of the loss, weights included; they add up to `loss`.
         images_per_second: images over the time inside the steps; waiting at the gate is left out.
-        seconds: the epoch by the clock on the wall, waiting included.
+        seconds: the epoch by the clock on the wall, waiting included, evaluation and averaging not.
         learning_rate: of the last step.
+        val_mAP: mean average precision on the validation identities, or None where it was not measured.
     """
 
     epoch: int
     loss: float
+    terms: Mapping[str, float] = field(default_factory=dict)
     images_per_second: float
     seconds: float
     learning_rate: float
+    val_mAP: float | None = None  # noqa: N815 - the word of records and reports
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a training is after a step.
+
+    Attributes:
+        epoch: that runs, counted from 0.
+        epochs: of the whole training.
+        step: steps made in this epoch, >= 1.
+        steps: of one epoch.
+        loss: of this step.
+        images_per_second: of this step.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    images_per_second: float
+
+
+class Watcher(Protocol):
+    """Looks on while stages train; what it does changes nothing."""
+
+    def step(self, stage: str, progress: Progress) -> None:
+        """After each step of `stage`, outside the gate."""
+        ...
+
+    def epoch(self, stage: str, report: EpochReport) -> None:
+        """After each epoch of `stage`, once its checkpoint is written."""
+        ...
+
+
+class Silent:
+    """A watcher that does nothing."""
+
+    def step(self, stage: str, progress: Progress) -> None:
+        """Nothing."""
+
+    def epoch(self, stage: str, report: EpochReport) -> None:
+        """Nothing."""

@@ -7,15 +7,20 @@ from reid.train.recipe import Recipe
 __all__ = ["learning_rate"]
 
 _FINAL_SHARE = 0.01
+_STEP = 0.1
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """Linear warm-up to the peak, then half a cosine down to a hundredth of it at the last step.
+    """Linear warm-up to the peak, then what the schedule says.
 
-    Source: Loshchilov and Hutter, SGDR, ICLR 2017, equation 5, without restarts.
+    "cosine" falls by half a cosine to a hundredth of the peak at the last step; "step" multiplies by a tenth
+    after each milestone; "constant" stays at the peak.
+
+    Source: Loshchilov and Hutter, SGDR, ICLR 2017, equation 5, without restarts; He et al., Deep Residual
+    Learning for Image Recognition, CVPR 2016, section 3.4 (steps of a tenth).
 
     Args:
-        recipe: gives the peak, the epochs and the warm-up.
+        recipe: gives peak, epochs, warm-up, schedule and milestones.
         step: counted from 0 over the whole training.
         steps_per_epoch: >= 1.
     """
@@ -24,5 +29,8 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     done = step + 1
     if done <= warmup:
         return recipe.learning_rate * done / warmup
+    if recipe.schedule != "cosine":
+        passed = sum(step >= milestone * steps_per_epoch for milestone in recipe.milestones)
+        return recipe.learning_rate * _STEP**passed
     cosine = 0.5 * (1 + math.cos(math.pi * (done - warmup) / (total - warmup)))
     return recipe.learning_rate * (_FINAL_SHARE + (1 - _FINAL_SHARE) * cosine)

@@ -1,58 +1,147 @@
 """`reid-pareto train`: the dense baseline alone."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from reid.config import TrialConfig
 from reid.data import dataset_name
+from reid.errors import ConfigError
+from reid.outcome import TrialOutcome
+from reid.pipeline import check
+from search.console import errors, print_json
 from search.console import out as console
-from search.console import print_json
-from search.options import parse_size
-from search.single import run_single, summary
+from search.options import parse_settings, parse_size
+from search.single import claim, run_single, summary
+from search.training_view import TrainingView
 
 __all__ = ["train"]
 
 _DEFAULTS = TrialConfig()
+_CURVES = "tensorboard"
+_DENSE = {"method": "none", "prune_rate": 0.0}
+_OF_PRUNING = (
+    "method", "prune_rate", "decay_rate", "knn", "max_layer_rate", "efficient", "scope", "round_to",
+    "prune_epochs", "finetune_epochs", "finetune_learning_rate", "finetune_loss",
+)  # fmt: skip
+
+
+def _option(panel: str, text: str) -> Any:
+    return typer.Option(help=text, rich_help_panel=panel)
+
+
+_NETWORK, _LOSS, _DESCENT = "Network", "Loss and teacher", "Optimisation"
+_BATCHES, _VARIANTS, _JUDGING = "Batches", "Augmentation", "Validation"
 
 
 def train(
     data: Annotated[Path, typer.Option(help="Prepared dataset, see `reid-pareto data prepare`.")],
-    out: Annotated[Path, typer.Option(help="New folder for weights, ONNX file and figures.")],
-    backbone: Annotated[str, typer.Option(help="Network by name.")] = _DEFAULTS.backbone,
-    weights: Annotated[str | None, typer.Option(help="State dict to start from.")] = None,
-    input_size: Annotated[str, typer.Option(help="HEIGHTxWIDTH in pixels.")] = "128x64",
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = _DEFAULTS.epochs,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = _DEFAULTS.learning_rate,
-    loss: Annotated[str, typer.Option(help="Loss terms joined by +.")] = _DEFAULTS.loss,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    out: Annotated[Path, typer.Option(help="New folder for weights, ONNX file, figures and curves.")],
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = _DEFAULTS.seed,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="name=value of any other setting, see docs/training.md.")
+    ] = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder of stages, shared between runs.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    backbone: Annotated[str, _option(_NETWORK, "Network by name.")] = _DEFAULTS.backbone,
+    weights: Annotated[str | None, _option(_NETWORK, "State dict to start from, or imagenet.")] = None,
+    input_size: Annotated[str, _option(_NETWORK, "HEIGHTxWIDTH in pixels.")] = "128x64",
+    head: Annotated[str, _option(_NETWORK, "default, bnneck, linear or pcb.")] = _DEFAULTS.head,
+    pooling: Annotated[str, _option(_NETWORK, "avg, max or gem.")] = _DEFAULTS.pooling,
+    loss: Annotated[str, _option(_LOSS, "Terms joined by +: softmax+0.5*circle.")] = _DEFAULTS.loss,
+    label_smoothing: Annotated[
+        float, _option(_LOSS, "Share of the target spread over all identities.")
+    ] = _DEFAULTS.label_smoothing,
+    teacher: Annotated[str | None, _option(_LOSS, "Network that distill- terms compare with.")] = None,
+    teacher_spec: Annotated[str | None, _option(_LOSS, "How images reach the teacher.")] = None,
+    teacher_backbone: Annotated[str | None, _option(_LOSS, "Network of a teacher's state dict.")] = None,
+    epochs: Annotated[int, _option(_DESCENT, "Passes over the training images.")] = _DEFAULTS.epochs,
+    learning_rate: Annotated[float, _option(_DESCENT, "Peak learning rate.")] = _DEFAULTS.learning_rate,
+    backbone_rate: Annotated[
+        float, _option(_DESCENT, "Factor on the rate of all but the head.")
+    ] = _DEFAULTS.backbone_rate,
+    warmup_epochs: Annotated[int, _option(_DESCENT, "Linear warm-up.")] = _DEFAULTS.warmup_epochs,
+    schedule: Annotated[str, _option(_DESCENT, "cosine, step or constant.")] = _DEFAULTS.schedule,
+    milestones: Annotated[str, _option(_DESCENT, "Epochs for schedule step, e.g. 40,60.")] = "",
+    optimizer: Annotated[str, _option(_DESCENT, "adam, adamw or sgd.")] = _DEFAULTS.optimizer,
+    weight_decay: Annotated[float, _option(_DESCENT, "Weight decay.")] = _DEFAULTS.weight_decay,
+    clip_norm: Annotated[float, _option(_DESCENT, "Largest gradient norm, 0 = off.")] = _DEFAULTS.clip_norm,
+    ema_decay: Annotated[
+        float, _option(_DESCENT, "Moving average of the weights, e.g. 0.996; 0 = off.")
+    ] = _DEFAULTS.ema_decay,
+    ema_start: Annotated[
+        float, _option(_DESCENT, "Share of the epochs before it begins.")
+    ] = _DEFAULTS.ema_start,
+    precision: Annotated[str, _option(_DESCENT, "auto, fp32, bf16 or fp16.")] = _DEFAULTS.precision,
+    compile: Annotated[bool, _option(_DESCENT, "Compile the forward pass.")] = _DEFAULTS.compile,
+    sampler: Annotated[str, _option(_BATCHES, "pk, class-balanced or random.")] = _DEFAULTS.sampler,
+    identities_per_batch: Annotated[int, _option(_BATCHES, "P of pk.")] = _DEFAULTS.identities_per_batch,
+    images_per_identity: Annotated[int, _option(_BATCHES, "K of pk.")] = _DEFAULTS.images_per_identity,
+    batch_size: Annotated[int, _option(_BATCHES, "Of the other samplers.")] = _DEFAULTS.batch_size,
+    flip: Annotated[float, _option(_VARIANTS, "Probability of the mirror image.")] = _DEFAULTS.flip,
+    pad_crop: Annotated[
+        float, _option(_VARIANTS, "Padding before the random crop, in pixels at 256x128.")
+    ] = _DEFAULTS.pad_crop,
+    erasing: Annotated[float, _option(_VARIANTS, "Probability of random erasing.")] = _DEFAULTS.erasing,
+    colour_jitter: Annotated[
+        float, _option(_VARIANTS, "Reach of brightness, contrast, saturation.")
+    ] = _DEFAULTS.colour_jitter,
+    hue: Annotated[float, _option(_VARIANTS, "Reach on the colour circle, up to 0.5.")] = _DEFAULTS.hue,
+    grayscale: Annotated[float, _option(_VARIANTS, "Probability of a grey rectangle.")] = _DEFAULTS.grayscale,
+    validation_share: Annotated[
+        float, _option(_JUDGING, "Share of the training identities held out.")
+    ] = _DEFAULTS.validation_share,
+    validate_every: Annotated[
+        int, _option(_JUDGING, "Epochs between two evaluations on them, 0 = never.")
+    ] = _DEFAULTS.validate_every,
+    patience: Annotated[
+        int, _option(_JUDGING, "Evaluations without a new best before stopping, 0 = never.")
+    ] = _DEFAULTS.patience,
+    keep: Annotated[str, _option(_JUDGING, "Epoch whose weights are kept: last or best.")] = _DEFAULTS.keep,
 ) -> None:
     """Train a dense network, export it, evaluate it on held-out identities and time it.
 
+    The same command resumes a training that was interrupted. Curves: tensorboard --logdir OUT/tensorboard
+
     Example: reid-pareto train --data DATA --backbone resnet18 --epochs 40 --out runs/resnet18
     """
-    config = TrialConfig.from_dict(
-        {
-            "dataset": dataset_name(data),
-            "backbone": backbone,
-            "weights": weights,
-            "input_size": parse_size(input_size),
-            "epochs": epochs,
-            "learning_rate": learning_rate,
-            "loss": loss,
-            "seed": seed,
-            "method": "none",
-            "prune_rate": 0.0,
-        }
-    )
-    outcome = run_single(config, data, out)
+    # Every option but the first few is called like the setting that it gives.
+    options = {name: value for name, value in locals().items() if name in TrialConfig.names()}
+    options["input_size"] = parse_size(input_size)
+    options["milestones"] = _numbers(milestones)
+    config = _config(data, options, parse_settings(settings or []))
+    check(config)
+    claim(out, config)
+    with TrainingView(errors, out / _CURVES) as view:
+        outcome = run_single(config, data, out, cache=cache, watcher=view)
     if json:
         print_json(summary(outcome))
-        return
+    else:
+        _tell(outcome, out)
+
+
+def _config(data: Path, options: dict[str, Any], assigned: dict[str, Any]) -> TrialConfig:
+    for name in assigned:
+        if name in _OF_PRUNING:
+            raise ConfigError(f"--set {name}: train does not prune; use `reid-pareto trial`")
+    return TrialConfig.from_dict({**options, **assigned, **_DENSE, "dataset": dataset_name(data)})
+
+
+def _numbers(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isdecimal() for part in parts):
+        raise ConfigError(f"--milestones takes epochs such as 40,60, got {text!r}")
+    return [int(part) for part in parts]
+
+
+def _tell(outcome: TrialOutcome, out: Path) -> None:
     metrics = outcome.metrics
     console.print(
         f"mAP {metrics['mAP']:.4f}  rank-1 {metrics['rank1']:.4f} on held-out identities; "
         f"{metrics['latency_ms']:.2f} ms, {metrics['params'] / 1e6:.2f} M parameters; in {out}"
     )
+    measured = [row for row in outcome.curves if row["val_mAP"] is not None]
+    if measured:
+        best = max(measured, key=lambda row: row["val_mAP"])
+        console.print(f"best validation mAP {best['val_mAP']:.4f} after epoch {best['epoch'] + 1}")

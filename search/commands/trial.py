@@ -23,6 +23,7 @@ def trial(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="name=value of a parameter or fixed setting.")
     ] = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder of stages, shared between runs.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Train, prune, slim, finetune, quantize, export, evaluate and time one configuration.
@@ -30,7 +31,7 @@ def trial(
     Example: reid-pareto trial --set prune_rate=0.7 --set quantization=int8-static --out runs/one
     """
     config = trial_config(spaces.load(space), parse_settings(settings or []))
-    outcome = run_single(config, data_or_synthetic(data, config.dataset), out)
+    outcome = run_single(config, data_or_synthetic(data, config.dataset), out, cache=cache)
     if json:
         print_json(summary(outcome))
         return

@@ -35,6 +35,15 @@ def test_plain_values_and_back(
         ({"input_size": [128, 8]}, "input_size must be (height, width) between"),
         ({"scope": "outer"}, "scope must be inner or grouped, got 'outer'"),
         ({"prune_epochs": 0}, "prune_epochs must be at least 1, got 0"),
+        ({"milestones": 40}, "milestones must be a list of whole numbers, got 40"),
+        ({"learning_rate": 0}, "learning_rate must be above 0, got 0.0"),
+        ({"finetune_learning_rate": float("nan")}, "finetune_learning_rate must be above 0, got nan"),
+        ({"compile": 1}, "compile must be bool, got 1"),
+        ({"last_stride": "1"}, "last_stride must be int or NoneType, got '1'"),
+        ({"optimizer": "SGD"}, "optimizer must be adam, adamw or sgd, got 'SGD'"),
+        ({"loss": {"softmax": "1"}}, "loss.softmax must be a number, got '1'"),
+        ({"loss": {}}, "loss must name at least one term"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"target": {"thread": 2}}, "unknown key of target 'thread'; did you mean threads?"),
         ({"target": {"threads": 0}}, "target.threads must be at least 1, got 0"),
     ],
@@ -46,6 +55,18 @@ def test_wrong_values_are_named(values: dict[str, object], message: str) -> None
 
 def test_whole_numbers_are_fine_where_a_fraction_is_asked() -> None:
     assert TrialConfig.from_dict({"prune_rate": 0}).prune_rate == 0.0
+
+
+def test_a_loss_may_be_a_mapping_of_terms_to_weights() -> None:
+    given = {"softmax": 1, "triplet": 1.0, "circle": 0.5}
+    config = TrialConfig.from_dict({"loss": given, "finetune_loss": {"softmax": 2}})
+    assert (config.loss, config.finetune_loss) == ("softmax+triplet+0.5*circle", "2*softmax")
+
+
+def test_lists_become_tuples_and_go_back_to_lists() -> None:
+    config = TrialConfig.from_dict({"schedule": "step", "milestones": [3, 5], "input_size": [64, 32]})
+    assert (config.milestones, config.input_size) == ((3, 5), (64, 32))
+    assert config.to_dict()["milestones"] == [3, 5]
 
 
 def test_a_dense_network_needs_no_prune_epochs() -> None:

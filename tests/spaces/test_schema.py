@@ -52,6 +52,8 @@ def parameter(**values: Any) -> dict[str, Any]:
         (space(objectives={"mAP": "maximize"}), "objectives"),
         (space(name="../x"), "name"),
         (space(parameters={}), "parameters"),
+        (space(fixed={"loss": {"softmax": [1]}}), "must be a number, a text"),
+        (space(fixed={"loss": {1: 1}}), "must name each of its values by a text, got {1: 1}"),
         (space(fixed={"prune_rate": 0.5}), "prune_rate stands in fixed and in parameters"),
         ([], "mapping"),
     ],

@@ -15,39 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reid.errors import ArtifactError, ConfigError, ResourceError
-from reid.models import ReIDNetwork, build
-from reid.train import EpochReport, Recipe, embed, train
-
-RECIPE = Recipe(
-    epochs=3,
-    learning_rate=1e-3,
-    warmup_epochs=1,
-    identities_per_batch=4,
-    images_per_identity=2,
-    precision="fp32",
-    seed=7,
-)
-
-
-def people(identities: int = 6, each: int = 4) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Noisy views of coarse random patterns, one pattern per identity, 64 x 32."""
-    random = np.random.default_rng(0)
-    patterns = random.integers(0, 256, (identities, 1, 8, 4, 3)).repeat(8, 2).repeat(8, 3)
-    views = patterns + random.normal(0, 30, (identities, each, 64, 32, 3))
-    return views.clip(0, 255).astype(np.uint8).reshape(-1, 64, 32, 3), np.repeat(np.arange(identities), each)
-
-
-IMAGES, LABELS = people()
-
-
-def network(name: str = "osnet_x0_25") -> ReIDNetwork:
-    torch.manual_seed(0)
-    return build(name, 6)
-
-
-def same_weights(one: nn.Module, other: nn.Module) -> bool:
-    pairs = zip(one.state_dict().items(), other.state_dict().items(), strict=True)
-    return all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs)
+from reid.models import TrainingOutput, build
+from reid.train import EpochReport, embed, train
+from tests.reid.train.people import IMAGES, LABELS, RECIPE, network, same_weights
 
 
 def decay_first_filters(model: nn.Module, epoch: int) -> None:
@@ -166,7 +136,7 @@ def test_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     checkpoint, wider = tmp_path / "epoch.ckpt", build("osnet_x0_25", 9)
     recipe = replace(RECIPE, epochs=1)
     train(network(), IMAGES, LABELS, recipe, checkpoint=checkpoint)
-    with pytest.raises(ConfigError, match="of another OSNetX025; remove it"):
+    with pytest.raises(ConfigError, match="of another OSNet; remove it"):
         train(wider, IMAGES, LABELS, recipe, checkpoint=checkpoint)
 
 
@@ -215,11 +185,12 @@ class Poisoned(nn.Module):
     def __init__(self, value: float) -> None:
         super().__init__()
         self.network, self.value, self.steps = network(), value, 0
+        self.embedding_dim = self.network.embedding_dim
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        feature, logits = self.network(images)
+    def forward(self, images: Tensor) -> TrainingOutput:
+        output = self.network(images)
         self.steps += 1
-        return (feature * self.value, logits) if self.steps == 5 else (feature, logits)
+        return output._replace(feature=output.feature * self.value) if self.steps == 5 else output
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -232,7 +203,7 @@ def test_loss_without_a_number_names_epoch_and_step(value: float, loss: str) -> 
 class Hungry(nn.Module):
     def __init__(self, error: Exception) -> None:
         super().__init__()
-        self.weight, self.error = nn.Parameter(torch.zeros(1)), error
+        self.weight, self.error, self.embedding_dim = nn.Parameter(torch.zeros(1)), error, 1
 
     def forward(self, images: Tensor) -> Tensor:
         raise self.error

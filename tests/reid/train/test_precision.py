@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from reid.errors import ConfigError
 from reid.models import build
 from reid.train import precision
-from reid.train.precision import bf16_safe, chooses_bf16, gains_from_bf16
+from reid.train.precision import autocast_type, bf16_safe, gains_from_bf16
 
 CPU = torch.device("cpu")
 
@@ -20,9 +20,10 @@ def gains(monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
 def test_auto_follows_the_device(gain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     gains(monkeypatch, gain)
     network = build("resnet18", 3)
-    assert chooses_bf16(network, (128, 64), "auto") is gain
-    assert chooses_bf16(network, (128, 64), "bf16") is True
-    assert chooses_bf16(network, (128, 64), "fp32") is False
+    assert autocast_type(network, (128, 64), "auto") is (torch.bfloat16 if gain else None)
+    assert autocast_type(network, (128, 64), "bf16") is torch.bfloat16
+    assert autocast_type(network, (128, 64), "fp32") is None
+    assert autocast_type(network, (128, 64), "fp16") is torch.float16
 
 
 def test_gain_is_read_from_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,9 +48,9 @@ def test_strided_convolutions_to_one_column_are_unsafe(name: str, width: int, sa
 def test_unsafe_size_is_float32_by_default_and_refused_as_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     gains(monkeypatch, True)
     network = build("resnet18", 3)
-    assert chooses_bf16(network, (64, 32), "auto") is False
+    assert autocast_type(network, (64, 32), "auto") is None
     with pytest.raises(ConfigError, match=r"input_size \[64, 32\] on a CPU; set it to auto or fp32"):
-        chooses_bf16(network, (64, 32), "bf16")
+        autocast_type(network, (64, 32), "bf16")
 
 
 @pytest.mark.parametrize(("name", "width"), [("resnet18", 64), ("osnet_x0_25", 64), ("osnet_x0_25", 32)])

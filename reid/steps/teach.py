@@ -1,0 +1,238 @@
+"""Between steps 1 and 2: what a teacher sees in the training images, once, for the distillation terms.
+
+The student trains on augmented crops at its own size. The teacher sees each plain image and its mirror image at the
+teacher's size, and the sum of the two embeddings stands for every augmented view of the image: the student learns
+that they all mean the same, and no teacher runs during training.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reid.config import TrialConfig
+from reid.data import Sample, decode_images
+from reid.errors import ConfigError
+from reid.evaluate import RankingResult, evaluate
+from reid.files import remove_tree, sha256_of, write_json, write_with
+from reid.losses import needs_teacher
+from reid.models import ReIDNetwork
+from reid.runtime.teacher import Teacher, check_teacher_file, open_teacher, teacher_files
+from reid.runtime.teacher_spec import find_spec
+from reid.steps.data import TrialData
+from reid.steps.teacher_check import GIVEN, check_reading
+from reid.steps.workshop import Workshop
+from reid.train import embed
+
+__all__ = ["DENSE", "Trained", "both_ways", "check_teacher", "score_teacher", "teach", "teacher_parameters"]
+
+DENSE = "dense"
+"""Setting of `teacher` that makes the trial's own dense network teach the slimmed one."""
+
+EMBEDDINGS = "embeddings.npy"
+_BATCH = 16  # a timing waits for the batch under way, so it is small
+_PART = 64 * _BATCH
+
+
+class Trained(Protocol):
+    """A network and the content key of its weights, e.g. `reid.steps.dense.Network`."""
+
+    @property
+    def model(self) -> ReIDNetwork:
+        """The network."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Content key of its weights."""
+        ...
+
+
+def check_teacher(config: TrialConfig) -> None:
+    """Refuse a teacher that cannot teach, before any work begins.
+
+    Raises:
+        ConfigError: distillation terms without a teacher, a teacher without such terms, a file that is absent or of
+            no known kind, lacks its specification or needs a library that is not installed, or a dense network that
+            would have to teach itself.
+    """
+    losses = [loss for loss in (config.loss, config.finetune_loss) if loss is not None]
+    taught = [loss for loss in losses if needs_teacher(loss)]
+    if config.teacher is None:
+        if taught:
+            raise ConfigError(f"loss {taught[0]!r} has distill- terms; set teacher to a file or to {DENSE!r}")
+        if config.teacher_spec is not None or config.teacher_backbone is not None:
+            raise ConfigError("teacher_spec and teacher_backbone describe a teacher; set teacher too")
+        return
+    if not taught:
+        raise ConfigError(
+            f"teacher {config.teacher} has nothing to teach: neither loss nor finetune_loss has a distill- term; "
+            "add one such as 0.5*distill-distance, or leave teacher out"
+        )
+    if config.teacher != DENSE:
+        check_teacher_file(config.teacher, spec=config.teacher_spec, backbone=config.teacher_backbone)
+        return
+    if config.teacher_spec is not None or config.teacher_backbone is not None:
+        raise ConfigError(
+            "teacher_spec and teacher_backbone are for files; leave them out with teacher dense"
+        )
+    if needs_teacher(config.loss):
+        raise ConfigError(
+            f"teacher {DENSE}: the dense network cannot teach itself, but loss {config.loss!r} has distill- terms; "
+            "move them to finetune_loss"
+        )
+
+
+def teach(
+    work: Workshop, data: TrialData, *, loss: str | None = None, dense: Trained | None = None
+) -> NDArray[np.float32] | None:
+    """A teacher's embedding of each training image and its mirror image, out of the cache where they are known.
+
+    Args:
+        work: its configuration names the teacher.
+        data: the trial's images; the teacher gets them at its own size.
+        loss: of the training that is to be taught; None takes the configuration's `loss`.
+        dense: the dense network, for `teacher: dense`.
+
+    Returns:
+        (N, T) float32, row i belongs to `data.train[i]`, each row of length 1; None where `loss` has no distill- term.
+
+    Raises:
+        ConfigError: as in `check_teacher`, or the teacher ranks clearly better when read in another way (wrong
+            channel order or range).
+        DataError: an image is damaged.
+    """
+    config = work.config
+    if not needs_teacher(loss or config.loss):
+        return None
+    if config.teacher is None or (config.teacher == DENSE and dense is None):
+        raise ConfigError(
+            f"loss {loss or config.loss!r} has distill- terms, but nobody to teach; set teacher"
+        )
+    if dense is not None and config.teacher == DENSE:
+        return _teach_by_network(work, data, dense)
+    return _teach_by_file(work, data, config.teacher)
+
+
+def teacher_parameters(config: TrialConfig) -> dict[str, Any]:
+    """What decides the embeddings of a teacher besides the images, as JSON values; nothing without a teacher.
+
+    Raises:
+        ConfigError: a file is absent, or its specification is wrong.
+    """
+    if config.teacher is None or config.teacher == DENSE:
+        return {} if config.teacher is None else {"teacher": DENSE}
+    files = teacher_files(config.teacher)
+    spec = find_spec(files[0], config.teacher_spec)
+    return {
+        "teacher": [sha256_of(file) for file in files],
+        "spec": spec.to_dict() if spec else None,
+        "backbone": config.teacher_backbone,
+    }
+
+
+def score_teacher(
+    teacher: Teacher, root: Path, query: Sequence[Sample], gallery: Sequence[Sample]
+) -> RankingResult:
+    """Retrieval accuracy of a teacher as its specification says: tells whether it is read in the right way.
+
+    Args:
+        teacher: opened.
+        root: of the dataset, beside which decoded images are kept.
+        query: samples that are searched for.
+        gallery: samples that are searched in.
+
+    Raises:
+        DataError: an image is damaged, or no query has a match.
+    """
+    images = [decode_images(part, teacher.input_size, root).array for part in (query, gallery)]
+    return evaluate(teacher.embed, query, images[0], gallery, images[1], batch=_BATCH)
+
+
+def both_ways(teacher: Teacher, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Embedding of each image plus that of its mirror image, of length 1.
+
+    Args:
+        teacher: opened.
+        images: (N, H, W, 3) uint8 RGB at the teacher's size.
+
+    Returns:
+        (N, T) float32.
+    """
+    if teacher.spec.images.flip:
+        return teacher.embed(images)
+    return _unit(teacher.embed(images) + teacher.embed(images[:, :, ::-1]))
+
+
+def _teach_by_file(work: Workshop, data: TrialData, path: str) -> NDArray[np.float32]:
+    config = work.config
+
+    def compute(folder: Path) -> None:
+        teacher = open_teacher(
+            path,
+            spec=config.teacher_spec,
+            backbone=config.teacher_backbone,
+            threads=torch.get_num_threads(),
+        )
+        with work.lock.shared():
+            images = decode_images(data.train, teacher.input_size, data.dataset.root).array
+        readings = check_reading(teacher, data, work.lock.shared)
+        if readings:
+            work.say(f"teach: mAP {readings[GIVEN]:.3f} of the teacher on a few validation identities")
+        write_json(folder / "readings.json", readings)
+        _write_embeddings(work, images, lambda batch: both_ways(teacher, batch), folder)
+
+    folder, _ = work.stage("teach", 1, teacher_parameters(config), (data.split_key,), compute)
+    return _load(folder / EMBEDDINGS)
+
+
+def _teach_by_network(work: Workshop, data: TrialData, dense: Trained) -> NDArray[np.float32]:
+    def rows(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        views = (batch, batch[:, :, ::-1])
+        return _unit(np.sum([_unit(embed(dense.model, view)) for view in views], axis=0, dtype=np.float32))
+
+    def compute(folder: Path) -> None:
+        _write_embeddings(work, data.images, rows, folder)
+
+    folder, _ = work.stage("teach", 1, teacher_parameters(work.config), (dense.key, data.key), compute)
+    return _load(folder / EMBEDDINGS)
+
+
+def _write_embeddings(
+    work: Workshop,
+    images: NDArray[np.uint8],
+    rows: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    folder: Path,
+) -> None:
+    """Fill `folder`, part by part: after a crash the parts that are there are not computed again."""
+    parts = [folder / f"part-{start:08d}.npy" for start in range(0, len(images), _PART)]
+    for number, part in enumerate(parts):
+        if part.is_file():
+            continue
+        batches = []
+        for start in range(number * _PART, min((number + 1) * _PART, len(images)), _BATCH):
+            with work.lock.shared():
+                batches.append(rows(np.asarray(images[start : start + _BATCH])))
+        _save(part, np.concatenate(batches))
+        work.say(f"teach: {min((number + 1) * _PART, len(images))} of {len(images)} images")
+    _save(folder / EMBEDDINGS, np.concatenate([_load(part) for part in parts]))
+    for part in parts:
+        remove_tree(part)
+
+
+def _load(path: Path) -> NDArray[np.float32]:
+    rows: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    return rows
+
+
+def _save(path: Path, rows: NDArray[np.float32]) -> None:
+    write_with(path, lambda temporary: np.save(temporary, rows, allow_pickle=False))
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: NDArray[Any] = rows / np.maximum(length, np.float32(1e-12))
+    return unit

@@ -1,0 +1,64 @@
+"""The dense stage on generated pedestrians: what it evaluates, says and shows."""
+
+from pathlib import Path
+
+import pytest
+
+from reid.config import TrialConfig
+from reid.data.prepare import prepare_synthetic
+from reid.data.synthetic import SyntheticOptions
+from reid.evaluate import evaluate
+from reid.stages import NoCache
+from reid.steps.data import load_data
+from reid.steps.dense import train_dense
+from reid.steps.workshop import Workshop
+from reid.train import EpochReport, Progress, embed
+
+CONFIG = TrialConfig(
+    backbone="osnet_x0_25", input_size=(64, 32), epochs=2, identities_per_batch=4, images_per_identity=2,
+    validation_share=0.34, validate_every=1, keep="best", method="none",
+)  # fmt: skip
+
+
+class Notes:
+    """A watcher that remembers."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, int, int]] = []
+        self.scores: list[float | None] = []
+
+    def step(self, stage: str, progress: Progress) -> None:
+        self.steps.append((stage, progress.epoch, progress.step))
+
+    def epoch(self, stage: str, report: EpochReport) -> None:
+        self.scores.append(report.val_mAP)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    options = SyntheticOptions(identities=12, test_identities=3, images_per_camera=2)
+    return prepare_synthetic(options, tmp_path_factory.mktemp("data") / "people").root
+
+
+def test_kept_network_has_the_best_score_that_was_reported(root: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    notes, cache = Notes(), NoCache(tmp_path)
+    work = Workshop(CONFIG, cache, said.append, notes)
+    data = load_data(work, root)
+    network = train_dense(work, data)
+    scores = [row["val_mAP"] for row in work.curves]
+    ranking = evaluate(
+        lambda images: embed(network.model, images),
+        data.query,
+        data.query_images,
+        data.gallery,
+        data.gallery_images,
+    )
+    assert ranking.mAP == pytest.approx(max(scores))
+    assert notes.scores == scores
+    assert notes.steps[0] == ("dense", 0, 1)
+    assert sum("validation mAP" in line for line in said) == 2
+    again = Workshop(CONFIG, cache, said.append, notes)
+    assert train_dense(again, data).key == network.key
+    assert again.stages[-1].cached
+    assert len(notes.scores) == 2

@@ -1,0 +1,85 @@
+"""`reid-pareto train` as far as it goes before any training: what it accepts, refuses and shows."""
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from reid.config import TrialConfig
+from reid.errors import ConfigError
+from reid.train import EpochReport, Progress
+from reid.training_settings import TrainingSettings
+from search.cli import app
+from search.single import claim
+from search.training_view import TrainingView
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    root = tmp_path / "data"
+    root.mkdir()
+    (root / "dataset.json").write_text('{"name": "synthetic"}')
+    return root
+
+
+def run(*arguments: str) -> BaseException | None:
+    return CliRunner().invoke(app, ["train", *arguments]).exception
+
+
+def test_help_has_an_option_for_every_setting_of_a_training() -> None:
+    shown = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "200"}).output
+    options = set(re.findall(r"--([a-z-]+)", shown))
+    wanted = {name.replace("_", "-") for name in TrainingSettings.__dataclass_fields__}
+    assert wanted <= options
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--milestones", "4;5"], "--milestones takes epochs such as 40,60, got '4;5'"),
+        (["--schedule", "step"], "schedule step needs milestones"),
+        (["--keep", "best"], "keep best needs validate_every"),
+        (["--set", "prune_rate=0.5"], "--set prune_rate: train does not prune"),
+        (["--set", "learning_rat=1"], "unknown setting 'learning_rat'; did you mean learning_rate?"),
+        (["--optimizer", "lamb"], "optimizer must be adam, adamw or sgd, got 'lamb'"),
+        (["--backbone", "resnet81"], "unknown backbone 'resnet81'; did you mean resnet18?"),
+    ],
+)
+def test_wrong_values_are_refused_before_a_folder_is_made(
+    arguments: list[str], message: str, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    error = run("--data", str(data), "--out", str(out), *arguments)
+    assert isinstance(error, ConfigError)
+    assert message in str(error)
+    assert not out.exists()
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
+    claim(tmp_path / "run", TrialConfig())
+    claim(tmp_path / "run", TrialConfig())
+    with pytest.raises(ConfigError, match="holds something else"):
+        claim(tmp_path / "run", TrialConfig(epochs=3))
+
+
+def test_bar_on_a_terminal_and_silence_elsewhere(tmp_path: Path) -> None:
+    for terminal in (True, False):
+        screen = io.StringIO()
+        console = Console(file=screen, force_terminal=terminal, width=120)
+        with TrainingView(console, tmp_path / str(terminal)) as view:
+            for step in (1, 2):
+                view.step(
+                    "dense",
+                    Progress(epoch=1, epochs=4, step=step, steps=2, loss=2.5, images_per_second=321.0),
+                )
+            view.epoch(
+                "dense",
+                EpochReport(epoch=1, loss=2.5, images_per_second=321.0, seconds=1.0, learning_rate=0.1),
+            )
+        shown = screen.getvalue()
+        assert ("dense, epoch 2 of 4" in shown and "321 images/s" in shown) is terminal
+        assert terminal or not shown
+        assert [path.name.startswith("events") for path in (tmp_path / str(terminal)).iterdir()] == [True]
