@@ -1,8 +1,9 @@
 """Honest latency: a device to oneself, a machine that is checked, samples that are kept."""
 
+from reid.timing.compare import Comparison, compare
 from reid.timing.kernel import calibration_kernel_ms
 from reid.timing.latency import Latency
 from reid.timing.lock import DeviceLock
 from reid.timing.measure import measure
 
-__all__ = ["DeviceLock", "Latency", "calibration_kernel_ms", "measure"]
+__all__ = ["Comparison", "DeviceLock", "Latency", "calibration_kernel_ms", "compare", "measure"]

@@ -1,31 +1,19 @@
 """Latency of an inference, measured alone and doubted by rule."""
 
-import gc
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from reid.errors import ConfigError
-from reid.timing.kernel import kernel_ms, pinned
+from reid.timing.kernel import kernel_ms
 from reid.timing.latency import Latency
 from reid.timing.lock import DeviceLock
+from reid.timing.sampling import MOST_ATTEMPTS, block, doubts, pause, undisturbed, warm_up
 
-__all__ = ["MAX_KERNEL_DRIFT", "MAX_SPREAD", "measure"]
+__all__ = ["measure"]
 
-MAX_SPREAD = 1.25
-"""Largest p90 / median of trusted samples; bursts of foreign load exceed it."""
-
-MAX_KERNEL_DRIFT = 0.05
-"""Largest relative drift of the calibration kernel; a steady foreign load exceeds it."""
-
-_MOST_ATTEMPTS = 3
-_PAUSE_S = 0.2
-_BLOCK = 5
-_WARM_AGREEMENT = 0.02
-_LONGEST_WARM_UP_S = 2.0
 _MOST_SAMPLES = 2000
 _LONGEST_SAMPLING_S = 10.0
 
@@ -69,11 +57,11 @@ def measure(
         raise ConfigError(f"runs and threads of a timing must be at least 1, got {runs} and {threads}")
     attempts: list[_Attempt] = []
     waited_ns = 0
-    while not attempts or (attempts[-1].reason and len(attempts) < _MOST_ATTEMPTS):
+    while not attempts or (attempts[-1].reason and len(attempts) < MOST_ATTEMPTS):
         if attempts:
-            time.sleep(_PAUSE_S)
+            pause()
         asked = clock()
-        with lock.exclusive(), _undisturbed(pin=threads == 1):
+        with lock.exclusive(), undisturbed(pin=threads == 1):
             waited_ns += clock() - asked
             before = kernel()
             samples, others = _sample(run, reference, runs, seconds, clock)
@@ -116,21 +104,13 @@ class _Attempt:
 def _judge(
     samples: list[float], others: list[float], kernels: tuple[float, float], at_start: float | None
 ) -> _Attempt:
-    spread = float(np.percentile(samples, 90) / np.median(samples))
-    drift = max((value / (at_start or kernels[0]) - 1 for value in kernels), key=abs)
-    reasons = []
-    if abs(drift) > MAX_KERNEL_DRIFT:
-        since = "since the study started" if at_start else "while timing"
-        word = "slower" if drift > 0 else "faster"
-        reasons.append(f"the machine became {abs(drift):.0%} {word} {since} (calibration kernel)")
-    if spread > MAX_SPREAD:
-        reasons.append(f"the samples spread too far (p90 is {spread:.2f} times the median)")
+    drift, reason = doubts([samples], kernels, at_start)
     return _Attempt(
         samples_ms=tuple(samples),
         others_ms=tuple(others),
         kernel_ms=kernels,
         kernel_drift=drift,
-        reason="; ".join(reasons),
+        reason=reason,
     )
 
 
@@ -144,16 +124,16 @@ def _sample(
     """Milliseconds of `run` and of `reference`, in turns of a block each."""
     own: list[float] = []
     other: list[float] = []
-    _warm_up(run, clock)
+    warm_up(run, clock)
     if reference is not None:
-        _warm_up(reference, clock)
+        warm_up(reference, clock)
     while not _enough(own, sum(own) + sum(other), runs, seconds):
         if reference is not None:
             # The first run after the other's finds the caches full of the other's weights; it is not counted.
             reference()
-            other += _block(reference, clock)
+            other += block(reference, clock)
             run()
-        own += _block(run, clock)
+        own += block(run, clock)
     return own, other
 
 
@@ -162,35 +142,3 @@ def _enough(samples: list[float], spent_ms: float, runs: int, seconds: float) ->
     if spent_s >= _LONGEST_SAMPLING_S or len(samples) >= max(runs, _MOST_SAMPLES):
         return True
     return len(samples) >= runs and spent_s >= seconds
-
-
-def _warm_up(run: Callable[[], None], clock: Callable[[], int]) -> None:
-    """Run until the medians of two blocks in succession agree, or long enough."""
-    start = clock()
-    last = float(np.median(_block(run, clock)))
-    while clock() - start < _LONGEST_WARM_UP_S * 1e9:
-        now = float(np.median(_block(run, clock)))
-        if abs(now - last) <= _WARM_AGREEMENT * last:
-            return
-        last = now
-
-
-def _block(run: Callable[[], None], clock: Callable[[], int]) -> list[float]:
-    samples = []
-    for _ in range(_BLOCK):
-        start = clock()
-        run()
-        samples.append((clock() - start) / 1e6)
-    return samples
-
-
-@contextmanager
-def _undisturbed(*, pin: bool) -> Iterator[None]:
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        with pinned() if pin else nullcontext():
-            yield
-    finally:
-        if collecting:
-            gc.enable()

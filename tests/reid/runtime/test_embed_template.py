@@ -1,5 +1,7 @@
 """The program that goes into every package does what our runtime does, without us."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,36 +11,106 @@ import pytest
 from PIL import Image
 
 from reid.config import Target
-from reid.runtime import open_artifact
+from reid.data.image import decode
+from reid.runtime import Runtime, open_artifact
+from reid.runtime.convert import convert
 from tests.contract.deployment import SPEC, people, tiny_artifact
 
 PROGRAM = Path(__file__).resolve().parents[3] / "results" / "templates" / "embed.py"
+SIZE = (SPEC.height, SPEC.width)
 
 
-def similarity(folder: Path, *names: str) -> float:
-    command = [sys.executable, "-I", "-W", "error", str(PROGRAM), *names]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    word, value = done.stdout.split()
+@pytest.fixture(params=["onnx", "onnx-flip", "openvino"])
+def package(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, Runtime]:
+    """What of a package the program reads, and our runtime on the same network."""
+    folder = tmp_path / "package"
+    folder.mkdir()
+    artifact = tiny_artifact(folder, flip=request.param == "onnx-flip")
+    runtime = open_artifact(artifact.path, Target())
+    if request.param == "openvino":
+        pytest.importorskip("openvino", reason="openvino is not installed (an extra)")
+        for name, content in convert(artifact.path, "openvino").items():
+            (folder / name).write_bytes(content)
+        artifact.path.unlink()
+    (folder / "input_spec.json").write_text(json.dumps(runtime.spec.to_dict()))
+    shutil.copy(PROGRAM, folder)
+    return folder, runtime
+
+
+@pytest.fixture
+def crops(tmp_path: Path) -> Path:
+    """Pictures of several sizes, kinds and ways to lie; one file that is no picture by its name."""
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    for number, (height, width) in enumerate([(131, 57), (48, 24), (64, 90)]):
+        Image.fromarray(people(1, height, width, seed=number)[0]).save(folder / f"{number}.png")
+    sideways = Image.Exif()
+    sideways[0x0112] = 6
+    Image.fromarray(people(1, 80, 160, seed=7)[0]).save(folder / "turned.jpg", exif=sideways)
+    Image.fromarray(people(1, 70, 30, seed=8)[0]).convert("L").save(folder / "grey.PNG")
+    (folder / "Thumbs.db").write_bytes(b"no picture")
+    return folder
+
+
+def call(folder: Path, *arguments: object, code: int = 0) -> str:
+    command = [sys.executable, "-I", "-W", "error", str(folder / "embed.py"), *map(str, arguments)]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr if code else done.stdout
+
+
+def test_a_folder_of_crops_becomes_embeddings(
+    package: tuple[Path, Runtime], crops: Path, tmp_path: Path
+) -> None:
+    folder, runtime = package
+    out = tmp_path / "found.npy"
+    assert call(folder, crops, out) == f"5 embeddings of {SPEC.embedding_dim} numbers in {out}\n"
+    names = out.with_suffix(".txt").read_text().splitlines()
+    assert names == ["0.png", "1.png", "2.png", "grey.PNG", "turned.jpg"]
+    images = [decode(crops / name, SIZE) for name in names]
+    expected = runtime.embed(np.stack([image for image in images if isinstance(image, np.ndarray)]))
+    found = np.load(out)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+
+
+def test_two_pictures_become_a_similarity(package: tuple[Path, Runtime], crops: Path) -> None:
+    folder, runtime = package
+    a, b = runtime.embed(np.stack([np.asarray(decode(crops / name, SIZE)) for name in ("0.png", "2.png")]))
+    word, value = call(folder, crops / "0.png", crops / "2.png").split()
     assert word == "similarity"
-    return float(value)
+    assert float(value) == pytest.approx(float(a @ b), abs=1e-4)
+    assert call(folder, crops / "0.png", crops / "0.png") == "similarity 1.0000\n"
 
 
-@pytest.mark.parametrize("flip", [False, True])
-def test_agrees_with_the_runtime(tmp_path: Path, flip: bool) -> None:
-    runtime = open_artifact(tiny_artifact(tmp_path, flip=flip).path, Target())
-    pictures = [Image.fromarray(image) for image in people(2, 131, 57)]
-    for name, picture in zip("ab", pictures, strict=True):
-        picture.save(tmp_path / f"{name}.png")
-    size = (SPEC.width, SPEC.height)
-    resized = [np.asarray(picture.resize(size, Image.Resampling.BILINEAR)) for picture in pictures]
-    a, b = runtime.embed(np.stack(resized))
-    assert similarity(tmp_path, "a.png", "b.png") == pytest.approx(float(a @ b), abs=2e-4)
-    assert similarity(tmp_path, "a.png", "a.png") == 1
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("channel_order", "BGR"), ("resize", "bicubic"), ("schema", 2), ("height", 64), ("width", 48)],
+)
+def test_what_it_cannot_honour_is_refused(tmp_path: Path, crops: Path, key: str, value: object) -> None:
+    tiny_artifact(tmp_path)
+    (tmp_path / "input_spec.json").write_text(json.dumps(SPEC.to_dict() | {key: value}))
+    shutil.copy(PROGRAM, tmp_path)
+    told = call(tmp_path, crops, tmp_path / "x.npy", code=1)
+    assert str(value) in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "x.npy").exists()
 
 
-def test_needs_nothing_of_ours() -> None:
-    imported = {
-        line.split()[1] for line in PROGRAM.read_text().splitlines() if line.startswith(("import", "from"))
-    }
-    assert imported == {"json", "sys", "numpy", "onnxruntime", "PIL"}
+def test_wrong_use_is_told(tmp_path: Path, crops: Path) -> None:
+    tiny_artifact(tmp_path)
+    (tmp_path / "input_spec.json").write_text(json.dumps(SPEC.to_dict()))
+    shutil.copy(PROGRAM, tmp_path)
+    assert "python embed.py A.jpg B.jpg" in call(tmp_path, crops, code=1)
+    assert "must end in .npy" in call(tmp_path, crops, tmp_path / "x.txt", code=1)
+    (tmp_path / "empty").mkdir()
+    assert "holds no .jpg or .png" in call(tmp_path, tmp_path / "empty", tmp_path / "x.npy", code=1)
+
+
+def test_needs_nothing_of_ours_and_stays_readable() -> None:
+    lines = PROGRAM.read_text().splitlines()
+    imported = {line.split()[1] for line in map(str.strip, lines) if line.startswith(("import ", "from "))}
+    assert imported == {"json", "sys", "pathlib", "numpy", "onnxruntime", "openvino", "PIL"}
+    assert len([line for line in lines if line.strip()]) <= 65

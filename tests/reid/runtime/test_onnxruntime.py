@@ -8,6 +8,7 @@ from reid.errors import ConfigError, NoDevice, UnverifiedError
 from reid.export import Artifact
 from reid.runtime import RUNTIMES, open_artifact
 from reid.runtime.onnxruntime import OnnxRuntime
+from reid.runtime.openvino import OpenVinoRuntime
 from tests.contract.deployment import tiny_artifact
 from tests.contract.runtime import RuntimeContract
 
@@ -74,7 +75,7 @@ def test_device_other_than_cpu_is_refused(artifact: Artifact) -> None:
 
 
 def test_unknown_runtime_lists_the_known(artifact: Artifact) -> None:
-    with pytest.raises(ConfigError, match=r"did you mean onnxruntime\?.*known: onnxruntime"):
+    with pytest.raises(ConfigError, match=r"did you mean onnxruntime\?.*known: onnxruntime, openvino"):
         open_artifact(artifact.path, Target(runtime="onnxruntimes"))
 
 
@@ -88,4 +89,4 @@ def test_refusal_of_onnx_runtime_is_one_line(artifact: Artifact, monkeypatch: py
 
 
 def test_registry_names_the_class() -> None:
-    assert {"onnxruntime": OnnxRuntime} == RUNTIMES
+    assert {"onnxruntime": OnnxRuntime, "openvino": OpenVinoRuntime} == RUNTIMES

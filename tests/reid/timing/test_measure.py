@@ -13,7 +13,7 @@ import pytest
 
 from reid.errors import ConfigError
 from reid.timing import DeviceLock, calibration_kernel_ms, kernel, measure
-from reid.timing.measure import MAX_KERNEL_DRIFT, MAX_SPREAD
+from reid.timing.sampling import MAX_KERNEL_DRIFT, MAX_SPREAD
 
 
 class Machine:
