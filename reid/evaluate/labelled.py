@@ -8,24 +8,65 @@ from numpy.typing import ArrayLike, NDArray
 
 from reid.data import DISTRACTOR, JUNK
 from reid.errors import ConfigError, DataError
-from reid.evaluate.scores import unit_rows
+from reid.evaluate.protocol import Protocol
+from reid.evaluate.scores import common_float, unit_rows
 
-__all__ = ["Labelled", "Pairs", "normalised", "pairs_of_one_identity", "why_nothing_matches"]
+__all__ = [
+    "Labelled",
+    "Labels",
+    "Pairs",
+    "normalised",
+    "pairs_of_one_identity",
+    "ranked_in_gallery",
+    "why_nothing_matches",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Labelled:
-    """One side of a retrieval: images as features, identities and cameras.
+class Labels:
+    """Whom the images of one side of a retrieval show, and which cameras took them.
 
     Attributes:
-        features: (N, D) real numbers, N >= 1 and D >= 1.
         ids: (N,) integers.
         cameras: (N,) integers.
     """
 
-    features: NDArray[Any]
     ids: NDArray[np.integer[Any]]
     cameras: NDArray[np.integer[Any]]
+
+    @classmethod
+    def of(cls, name: str, count: int, ids: ArrayLike, cameras: ArrayLike) -> "Labels":
+        """Take what a caller gives for the `count` images of the side `name` ("query" or "gallery").
+
+        Raises:
+            ConfigError: an array of the wrong shape or kind; names it.
+            DataError: there is no image.
+        """
+        if not count:
+            raise DataError(f"the {name} set is empty: nothing can be ranked")
+        labels = {"ids": np.asarray(ids), "cameras": np.asarray(cameras)}
+        for kind, label in labels.items():
+            if label.shape != (count,) or label.dtype.kind not in "iu":
+                raise ConfigError(
+                    f"{name}_{kind} must be {count} integers, one per {name} image, "
+                    f"got {label.dtype} of shape {label.shape}"
+                )
+        return Labels(**labels)
+
+    def take(self, keep: NDArray[np.bool_]) -> "Labels":
+        """The labels of the images that (N,) `keep` marks."""
+        return Labels(ids=self.ids[keep], cameras=self.cameras[keep])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Labelled(Labels):
+    """One side of a retrieval: images as features, identities and cameras.
+
+    Attributes:
+        features: (N, D) real numbers, N >= 1 and D >= 1.
+    """
+
+    features: NDArray[Any]
 
     @classmethod
     def check(cls, name: str, features: ArrayLike, ids: ArrayLike, cameras: ArrayLike) -> Self:
@@ -40,16 +81,8 @@ class Labelled:
             raise ConfigError(
                 f"{name}_features must be a real (N, D) array, got {table.dtype} of shape {table.shape}"
             )
-        if not len(table):
-            raise DataError(f"the {name} set is empty: nothing can be ranked")
-        labels = {"ids": np.asarray(ids), "cameras": np.asarray(cameras)}
-        for kind, label in labels.items():
-            if label.shape != (len(table),) or label.dtype.kind not in "iu":
-                raise ConfigError(
-                    f"{name}_{kind} must be {len(table)} integers, one per row of {name}_features, "
-                    f"got {label.dtype} of shape {label.shape}"
-                )
-        return cls(features=table, **labels)
+        labels = Labels.of(name, len(table), ids, cameras)
+        return cls(features=table, ids=labels.ids, cameras=labels.cameras)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,7 +92,7 @@ class Pairs:
     Attributes:
         query: (P,) row of the query.
         column: (P,) row in the gallery.
-        same_camera: (P,) whether one camera saw both; such an image is left out of the ranking.
+        same_camera: (P,) whether the image is left out of the query's ranking because one camera saw both.
     """
 
     query: NDArray[np.intp]
@@ -76,8 +109,10 @@ class Pairs:
         )
 
 
-def normalised(query: Labelled, gallery: Labelled) -> tuple[Labelled, Labelled]:
-    """Both sides with features of length 1 in one type (float64 if either needs it, else float32), and no junk.
+def normalised(query: Labelled, gallery: Labelled, protocol: Protocol) -> tuple[Labelled, Labelled]:
+    """Both sides with features of length 1 in one type, and the gallery only as far as it is ranked.
+
+    The type is float64 if the features of either side need it, else float32.
 
     Raises:
         ConfigError: the features of the sides differ in width.
@@ -88,9 +123,8 @@ def normalised(query: Labelled, gallery: Labelled) -> tuple[Labelled, Labelled]:
             f"query_features have {query.features.shape[1]} columns but gallery_features "
             f"{gallery.features.shape[1]}; embed both with the same artifact"
         )
-    wide = np.result_type(query.features, gallery.features, np.float32).itemsize > 4
-    dtype = np.dtype(np.float64 if wide else np.float32)
-    keep = gallery.ids != JUNK
+    dtype = common_float(query.features, gallery.features)
+    keep = ranked_in_gallery(gallery, protocol)
     return replace(query, features=unit_rows(query.features, dtype, "query_features")), Labelled(
         features=unit_rows(gallery.features, dtype, "gallery_features", keep),
         ids=gallery.ids[keep],
@@ -98,7 +132,13 @@ def normalised(query: Labelled, gallery: Labelled) -> tuple[Labelled, Labelled]:
     )
 
 
-def pairs_of_one_identity(query: Labelled, gallery: Labelled) -> Pairs:
+def ranked_in_gallery(gallery: Labels, protocol: Protocol) -> NDArray[np.bool_]:
+    """(G,) which images of the gallery are ranked for a query at all."""
+    removed = {JUNK: protocol.junk == "remove", DISTRACTOR: protocol.distractors == "remove"}
+    return ~np.isin(gallery.ids, [identity for identity, is_removed in removed.items() if is_removed])
+
+
+def pairs_of_one_identity(query: Labels, gallery: Labels, protocol: Protocol) -> Pairs:
     """Every pair of a query and a gallery image of one identity; junk and distractors are nobody."""
     by_id = np.argsort(gallery.ids, kind="stable")
     start = np.searchsorted(gallery.ids, query.ids, side="left", sorter=by_id)
@@ -107,22 +147,24 @@ def pairs_of_one_identity(query: Labelled, gallery: Labelled) -> Pairs:
     row = np.repeat(np.arange(len(count)), count)
     nth_of_row = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
     column = by_id[np.repeat(start, count) + nth_of_row]
-    return Pairs(query=row, column=column, same_camera=query.cameras[row] == gallery.cameras[column])
+    same_camera = query.cameras[row] == gallery.cameras[column]
+    same_camera &= protocol.same_camera == "remove"
+    return Pairs(query=row, column=column, same_camera=same_camera)
 
 
-def why_nothing_matches(query: Labelled, gallery: Labelled, pairs: Pairs) -> str:
+def why_nothing_matches(query: Labels, gallery: Labels, pairs: Pairs) -> str:
     """The cause, in words for a person, of there being no match for any query."""
     if not len(gallery.ids):
-        return "the gallery holds nothing but junk (identity -1)"
+        return "the gallery holds nothing but junk (identity -1) or removed distractors"
+    if not len(pairs.query):
+        return "no identity of the query set appears in the gallery; check that both belong to one split"
     cameras = np.union1d(query.cameras, gallery.cameras)
     if len(cameras) == 1:
         return (
             f"every image comes from camera {cameras[0]}, and only an image from another camera can match; "
-            "check how cameras are read from the file names"
+            "check how cameras are read from the file names, or keep the same camera"
         )
-    if not len(pairs.query):
-        return "no identity of the query set appears in the gallery; check that both belong to one split"
     return (
         "the gallery shows the identities of the queries only in the queries' own cameras, and only an image "
-        "from another camera can match"
+        "from another camera can match, unless the same camera is kept"
     )

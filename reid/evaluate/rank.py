@@ -1,6 +1,6 @@
-"""CMC and mAP of a gallery ranked by cosine similarity."""
+"""CMC and mAP of a gallery ranked by cosine similarity, or by distances that are given."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -9,64 +9,21 @@ from numpy.typing import ArrayLike, NDArray
 from reid.errors import ConfigError, DataError
 from reid.evaluate.labelled import (
     Labelled,
+    Labels,
     Pairs,
     normalised,
     pairs_of_one_identity,
+    ranked_in_gallery,
     why_nothing_matches,
 )
-from reid.evaluate.scores import places_in_ranking
+from reid.evaluate.protocol import Protocol
+from reid.evaluate.result import RankingResult, figures
+from reid.evaluate.scores import places_by_distance, places_in_ranking
 
-__all__ = ["RankingResult", "protocol_name", "rank"]
+__all__ = ["rank", "rank_by_distances", "rank_distances", "rank_labelled"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RankingResult:
-    """Retrieval figures of one query set against one gallery; all are fractions in [0, 1].
-
-    Attributes:
-        mAP: mean over queries of the rectangular average precision, the field's usual.
-        mAP_trapezoid: the same with the trapezoid average precision of the Oxford buildings benchmark.
-        cmc: (max_rank,) float64, share of queries with a hit among the first k+1; read-only.
-        num_queries: queries given.
-        num_skipped: queries left out of every mean because the gallery holds no match for them.
-        protocol: the rules in one line, see `protocol_name`.
-    """
-
-    mAP: float  # noqa: N815 - the field's spelling
-    mAP_trapezoid: float  # noqa: N815
-    cmc: NDArray[np.float64]
-    num_queries: int
-    num_skipped: int
-    protocol: str
-
-    @property
-    def rank1(self) -> float:
-        """Share of queries whose first image is right."""
-        return self._rank(1)
-
-    @property
-    def rank5(self) -> float:
-        """Share of queries with a hit among the first 5 (of fewer, if max_rank was less)."""
-        return self._rank(5)
-
-    @property
-    def rank10(self) -> float:
-        """Share of queries with a hit among the first 10 (of fewer, if max_rank was less)."""
-        return self._rank(10)
-
-    def _rank(self, k: int) -> float:
-        return float(self.cmc[min(k, len(self.cmc)) - 1])
-
-
-def protocol_name(no_match: Literal["skip", "count"] = "skip") -> str:
-    """The rules by which `rank` ranks, in one line; figures compare only under equal rules.
-
-    Raises:
-        ConfigError: `no_match` is neither.
-    """
-    if no_match not in ("skip", "count"):
-        raise ConfigError(f"no_match must be skip or count, got {no_match!r}")
-    return f"single query, cosine, junk and same-camera images removed, queries without a match: {no_match}"
+# From the queries that have a match, and their pairs, to the places of the pairs.
+_Places = Callable[[NDArray[np.intp], Pairs], NDArray[np.intp]]
 
 
 def rank(
@@ -79,12 +36,16 @@ def rank(
     *,
     max_rank: int = 50,
     no_match: Literal["skip", "count"] = "skip",
+    same_camera: Literal["remove", "keep"] = "remove",
+    junk: Literal["remove", "keep"] = "remove",
+    distractors: Literal["keep", "remove"] = "keep",
 ) -> RankingResult:
     """Rank the gallery for every query by cosine similarity and average what comes out.
 
-    Left out of a query's ranking: gallery images of identity -1 (junk), and those of the query's own identity
-    seen by its own camera. Identity 0 (distractors) is never a match, so a query of identity 0 or -1
-    has none. Equal scores keep the order of the gallery, and equal gallery features always score equally.
+    Left out of a query's ranking unless asked otherwise: gallery images of identity -1 (junk), and those of the
+    query's own identity seen by its own camera. Identities 0 (distractors) and -1 are never a match, so a
+    query of either has none. Equal scores keep the order of the gallery, and equal gallery features always
+    score equally.
 
     Args:
         query_features: (Q, D) finite floats, normalised here; a zero row has similarity 0 to everything.
@@ -94,14 +55,16 @@ def rank(
         gallery_ids: (G,) integers.
         gallery_cameras: (G,) integers.
         max_rank: length of the CMC curve, >= 1; beyond the gallery's end it stays level.
-        no_match: a query without a match is left out ("skip") or counts as a miss with zero average precision
-            ("count", the denominators of the layumi baseline).
+        no_match: as in `Protocol`.
+        same_camera: as in `Protocol`.
+        junk: as in `Protocol`.
+        distractors: as in `Protocol`.
 
     Returns:
         The figures of all queries.
 
     Raises:
-        ConfigError: shapes that do not fit each other, `max_rank` or `no_match` out of range.
+        ConfigError: shapes that do not fit each other, `max_rank` or a rule out of range.
         DataError: non-finite features, or no query has any match; the message names the cause.
 
     Source: Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015, section 5.1 (protocol);
@@ -112,66 +75,131 @@ def rank(
         >>> result.mAP, result.rank1
         (1.0, 1.0)
     """
-    protocol = protocol_name(no_match)
-    if isinstance(max_rank, bool) or not isinstance(max_rank, int | np.integer) or max_rank < 1:
-        raise ConfigError(f"max_rank must be an integer of at least 1, got {max_rank!r}")
-    query, gallery = normalised(
+    protocol = Protocol(no_match=no_match, same_camera=same_camera, junk=junk, distractors=distractors)
+    return rank_labelled(
         Labelled.check("query", query_features, query_ids, query_cameras),
         Labelled.check("gallery", gallery_features, gallery_ids, gallery_cameras),
+        protocol,
+        max_rank=max_rank,
     )
-    pairs = pairs_of_one_identity(query, gallery)
+
+
+def rank_distances(
+    distances: ArrayLike,
+    query_ids: ArrayLike,
+    query_cameras: ArrayLike,
+    gallery_ids: ArrayLike,
+    gallery_cameras: ArrayLike,
+    *,
+    max_rank: int = 50,
+    no_match: Literal["skip", "count"] = "skip",
+    same_camera: Literal["remove", "keep"] = "remove",
+    junk: Literal["remove", "keep"] = "remove",
+    distractors: Literal["keep", "remove"] = "keep",
+) -> RankingResult:
+    """Rank the gallery for every query by given distances, least first, under the rules of `rank`.
+
+    Args:
+        distances: (Q, G) floats without NaN; equal ones keep the order of the gallery.
+        query_ids: (Q,) integers.
+        query_cameras: (Q,) integers.
+        gallery_ids: (G,) integers.
+        gallery_cameras: (G,) integers.
+        max_rank: as in `rank`.
+        no_match: as in `Protocol`.
+        same_camera: as in `Protocol`.
+        junk: as in `Protocol`.
+        distractors: as in `Protocol`.
+
+    Returns:
+        The figures of all queries.
+
+    Raises:
+        ConfigError: shapes that do not fit each other, `max_rank` or a rule out of range.
+        DataError: distances that are NaN, or no query has any match; the message names the cause.
+    """
+    protocol = Protocol(no_match=no_match, same_camera=same_camera, junk=junk, distractors=distractors)
+    table = np.asarray(distances)
+    if table.ndim != 2 or table.dtype.kind != "f":
+        raise ConfigError(
+            f"distances must be a (queries, gallery) array of floats, got {table.dtype} of shape {table.shape}"
+        )
+    query = Labels.of("query", table.shape[0], query_ids, query_cameras)
+    gallery = Labels.of("gallery", table.shape[1], gallery_ids, gallery_cameras)
+    if np.isnan(table).any():
+        raise DataError("distances hold NaN; the features that they were computed from are not finite")
+    line = protocol.line("distances as given")
+    return rank_by_distances(table, query, gallery, protocol, max_rank=max_rank, line=line)
+
+
+def rank_labelled(
+    query: Labelled, gallery: Labelled, protocol: Protocol, *, max_rank: int = 50
+) -> RankingResult:
+    """`rank` for sides that are checked; `protocol.rerank` and `.spectral` are not looked at.
+
+    Raises:
+        ConfigError: as in `rank`.
+        DataError: as in `rank`.
+    """
+    _demand_rank(max_rank)
+    query, gallery = normalised(query, gallery, protocol)
+    return _ranked(
+        query,
+        gallery,
+        protocol,
+        lambda matched, pairs: places_in_ranking(
+            query.features[matched], gallery.features, pairs.query, pairs.column
+        ),
+        max_rank,
+        protocol.line("cosine"),
+    )
+
+
+def rank_by_distances(
+    distances: NDArray[np.floating],
+    query: Labels,
+    gallery: Labels,
+    protocol: Protocol,
+    *,
+    max_rank: int = 50,
+    line: str,
+) -> RankingResult:
+    """`rank_distances` for sides that are checked; `line` becomes the protocol of the result.
+
+    Raises:
+        ConfigError: as in `rank_distances`.
+        DataError: no query has any match.
+    """
+    _demand_rank(max_rank)
+    keep = ranked_in_gallery(gallery, protocol)
+    kept = np.flatnonzero(keep)
+    return _ranked(
+        query,
+        gallery.take(keep),
+        protocol,
+        lambda matched, pairs: places_by_distance(distances, matched, kept, pairs.query, pairs.column),
+        max_rank,
+        line,
+    )
+
+
+def _ranked(
+    query: Labels, gallery: Labels, protocol: Protocol, places: _Places, max_rank: int, line: str
+) -> RankingResult:
+    pairs = pairs_of_one_identity(query, gallery, protocol)
     if pairs.same_camera.all():
         raise DataError(why_nothing_matches(query, gallery, pairs))
     matched, pairs = pairs.of_matched_queries()
-    places = places_in_ranking(query.features[matched], gallery.features, pairs.query, pairs.column)
-    hits = _hits(pairs, places)
-    counted = len(matched) if no_match == "skip" else len(query.ids)
-    return RankingResult(
-        mAP=float(hits.average_precision(hits.rectangles()).sum() / counted),
-        mAP_trapezoid=float(hits.average_precision(hits.trapezoids()).sum() / counted),
-        cmc=_cmc(hits.rank[hits.number == 1], int(max_rank), counted),
+    return figures(
+        pairs,
+        places(matched, pairs),
+        max_rank=max_rank,
         num_queries=len(query.ids),
-        num_skipped=len(query.ids) - counted,
-        protocol=protocol,
+        num_skipped=len(query.ids) - len(matched) if protocol.no_match == "skip" else 0,
+        protocol=line,
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Hits:
-    """Right images, by query and rank: the query (H,), which of its hits (H,) and the rank (H,), from 1."""
-
-    query: NDArray[np.intp]
-    number: NDArray[np.intp]
-    rank: NDArray[np.intp]
-
-    def rectangles(self) -> NDArray[np.float64]:
-        """Precision at each hit."""
-        return self.number / self.rank
-
-    def trapezoids(self) -> NDArray[np.float64]:
-        """Mean of the precision at each hit and that just before it (1 before the first rank)."""
-        before = np.divide(self.number - 1, self.rank - 1, out=np.ones(len(self.rank)), where=self.rank > 1)
-        return (self.rectangles() + before) / 2
-
-    def average_precision(self, precision: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mean over the hits of each query."""
-        return np.bincount(self.query, weights=precision) / np.bincount(self.query)
-
-
-def _hits(pairs: Pairs, places: NDArray[np.intp]) -> _Hits:
-    order = np.argsort(pairs.query * (places.max() + 1) + places)
-    query, wrong = pairs.query[order], pairs.same_camera[order]
-    start = np.searchsorted(query, query)
-    removed_so_far = np.cumsum(wrong)
-    removed_ahead: NDArray[np.intp] = removed_so_far - (removed_so_far - wrong)[start]
-    hit = ~wrong
-    rank_of_all = places[order] + 1 - removed_ahead
-    number_of_all = np.arange(1, len(query) + 1) - start - removed_ahead
-    return _Hits(query=query[hit], number=number_of_all[hit], rank=rank_of_all[hit])
-
-
-def _cmc(first_rank: NDArray[np.intp], max_rank: int, counted: int) -> NDArray[np.float64]:
-    first_at = np.bincount(first_rank[first_rank <= max_rank], minlength=max_rank + 1)[1:]
-    curve = np.cumsum(first_at) / counted
-    curve.setflags(write=False)
-    return curve
+def _demand_rank(max_rank: int) -> None:
+    if isinstance(max_rank, bool) or not isinstance(max_rank, int | np.integer) or max_rank < 1:
+        raise ConfigError(f"max_rank must be an integer of at least 1, got {max_rank!r}")

@@ -6,6 +6,7 @@ the few places that matter are looked up there. Rows are worked off in chunks of
 
 import math
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -16,13 +17,21 @@ from threadpoolctl import threadpool_limits
 
 from reid.errors import DataError
 
-__all__ = ["CHUNK_BYTES", "places_in_ranking", "unit_rows"]
+__all__ = ["CHUNK_BYTES", "common_float", "places_by_distance", "places_in_ranking", "unit_rows"]
 
 CHUNK_BYTES = 128 * 2**20
 """Most memory that scores take at a time (one row of scores a thread, if that is more)."""
 
 # Enough rows for one call to sort for long without the interpreter's lock, few enough to stay in a core's cache.
 _BLOCK_ROWS = 16
+
+
+_Fill = Callable[[slice, NDArray[Any]], None]
+
+
+def common_float(*features: NDArray[Any]) -> np.dtype[Any]:
+    """The type in which features are compared: float64 if any needs it, else float32."""
+    return np.dtype(np.float64 if np.result_type(*features, np.float32).itemsize > 4 else np.float32)
 
 
 def unit_rows(
@@ -92,15 +101,59 @@ def places_in_ranking(
         in the gallery. Equal gallery rows score equally.
     """
     copies = _copies(gallery)
-    threads = min(_threads(), len(query))
-    ends = np.linspace(0, len(query), threads + 1, dtype=np.intp)
-    parts = [slice(*pair) for pair in pairwise(np.searchsorted(rows, ends))]
+
+    def fill(part: slice, scores: NDArray[Any]) -> None:
+        np.matmul(query[part], gallery.T, out=scores)
+        # BLAS sums some columns in another order than others, which would undo exact ties.
+        scores[:, copies[0]] = scores[:, copies[1]]
+
     # One product in each thread instead of one product in all of them: BLAS's own threads would go on spinning
     # for a while after each and take the cores from the look-up.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+    with threadpool_limits(1, "blas"):
+        return _in_threads(fill, (len(query), len(gallery)), gallery.dtype, rows, columns)
+
+
+def places_by_distance(
+    distances: NDArray[Any],
+    queries: NDArray[np.intp],
+    kept: NDArray[np.intp],
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+) -> NDArray[np.intp]:
+    """Places of chosen gallery images when part of the gallery is ranked by given distances, least first.
+
+    Args:
+        distances: (Q, G) floats without NaN.
+        queries: (R,) rows of `distances` that are ranked.
+        kept: (K,) ascending columns of `distances` that are ranked.
+        rows: (P,) in [0, R), query of each wanted place, ascending.
+        columns: (P,) in [0, K), gallery image of each wanted place.
+
+    Returns:
+        (P,) number of kept images ahead, counted as in `places_in_ranking`.
+    """
+
+    def fill(part: slice, scores: NDArray[Any]) -> None:
+        np.negative(distances[queries[part, np.newaxis], kept], out=scores)
+
+    return _in_threads(fill, (len(queries), len(kept)), distances.dtype, rows, columns)
+
+
+def _in_threads(
+    fill: _Fill,
+    shape: tuple[int, int],
+    dtype: np.dtype[Any],
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+) -> NDArray[np.intp]:
+    """Places in a (Q, G) table of scores, of which `fill` writes the rows that it is asked for."""
+    threads = min(_threads(), shape[0])
+    ends = np.linspace(0, shape[0], threads + 1, dtype=np.intp).tolist()
+    parts = [slice(*pair) for pair in pairwise(np.searchsorted(rows, ends))]
+    with ThreadPoolExecutor(threads) as pool:
         found = pool.map(
             lambda first, last, part: _places(
-                query[first:last], gallery, copies, rows[part] - first, columns[part], CHUNK_BYTES // threads
+                fill, (first, last, shape[1]), dtype, rows[part], columns[part], CHUNK_BYTES // threads
             ),
             *(ends[:-1], ends[1:], parts),
         )
@@ -108,23 +161,22 @@ def places_in_ranking(
 
 
 def _places(
-    query: NDArray[Any],
-    gallery: NDArray[Any],
-    copies: tuple[NDArray[np.intp], NDArray[np.intp]],
+    fill: _Fill,
+    extent: tuple[int, int, int],
+    dtype: np.dtype[Any],
     rows: NDArray[np.intp],
     columns: NDArray[np.intp],
     chunk_bytes: int,
 ) -> NDArray[np.intp]:
-    """`places_in_ranking` in one thread."""
+    """The part of `_in_threads` from one row to another, of a given width, in one thread."""
+    first, last, width = extent
     places = np.empty(len(rows), dtype=np.intp)
-    chunks = math.ceil(len(query) / max(1, chunk_bytes // (gallery.itemsize * len(gallery))))
-    height = math.ceil(len(query) / chunks)
-    scores = np.empty((height, len(gallery)), dtype=gallery.dtype)
-    for top in range(0, len(query), height):
-        chunk = scores[: len(query) - top]
-        np.matmul(query[top : top + height], gallery.T, out=chunk)
-        # BLAS sums some columns in another order than others, which would undo exact ties.
-        chunk[:, copies[0]] = chunk[:, copies[1]]
+    chunks = math.ceil((last - first) / max(1, chunk_bytes // (dtype.itemsize * width)))
+    height = math.ceil((last - first) / chunks)
+    scores = np.empty((height, width), dtype=dtype)
+    for top in range(first, last, height):
+        chunk = scores[: last - top]
+        fill(slice(top, top + len(chunk)), chunk)
         part = slice(*np.searchsorted(rows, (top, top + height)))
         places[part] = _look_up(chunk, rows[part] - top, columns[part])
     return places

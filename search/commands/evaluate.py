@@ -1,66 +1,137 @@
-"""`reid-pareto evaluate`: retrieval accuracy of an exported file, a package or a bare state dict."""
+"""`reid-pareto evaluate`: accuracy of an exported file, a package or a state dict, by rules that one chooses."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from reid.config import Target
-from reid.data import dataset_name, load_dataset, split_validation
+from reid.data import dataset_name, load_dataset
 from reid.errors import ConfigError
-from reid.evaluate import RankingResult
-from reid.steps.score import metrics_of, score_file, score_weights
+from reid.evaluate import Protocol, RankingResult
+from reid.evaluate.classification import Classification
+from reid.evaluate.examine import examine
+from reid.evaluate.plugin import apply_metric, load_metric
+from reid.steps.score import metrics_of
 from search.console import out as console
 from search.console import print_json
-from search.options import parse_size
+from search.evaluation import Picture, Source, chosen_protocol, chosen_split
+from search.options import parse_settings
 
 __all__ = ["evaluate"]
+
+_USUAL = Protocol()
+_QUERIES_SHOWN = 5
 
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="ONNX file, package, RUN folder, or state dict.")],
     data: Annotated[Path, typer.Option(help="Prepared dataset.")],
-    backbone: Annotated[str | None, typer.Option(help="Network of a bare state dict.")] = None,
-    input_size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of a bare state dict.")] = "256x128",
+    backbone: Annotated[str | None, typer.Option(help="Network of a state dict.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="name=value of the network of a state dict: head=linear."),
+    ] = None,
+    input_size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of a state dict.")] = "256x128",
     split: Annotated[str, typer.Option(help="test, or validation as a study splits it.")] = "test",
     validation_share: Annotated[float, typer.Option(help="Share held out, for --split validation.")] = 0.15,
-    seed: Annotated[int, typer.Option(help="Seed of the validation split.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the validation split, and of what is drawn.")] = 0,
+    flip: Annotated[bool, typer.Option("--flip", help="Add the embedding of the mirror image.")] = False,
+    scales: Annotated[str, typer.Option(help="Add embeddings at these areas; state dicts only.")] = "1",
+    multi_query: Annotated[
+        bool, typer.Option("--multi-query", help="Average the multi-query images of identity and camera.")
+    ] = False,
+    rerank: Annotated[bool, typer.Option("--rerank", help="k-reciprocal: k1 20, k2 6, lambda 0.3.")] = False,
+    spectral: Annotated[float | None, typer.Option(help="Score the head again; temperature, 0.5.")] = None,
+    spectral_top: Annotated[int | None, typer.Option(help="Length of that head; 50 if left out.")] = None,
+    no_match: Annotated[str, typer.Option(help="Query without a match: skip or count.")] = _USUAL.no_match,
+    same_camera: Annotated[str, typer.Option(help="Matches in the same camera: remove or keep.")] = "remove",
+    junk: Annotated[str, typer.Option(help="Identity -1: remove or keep as wrong.")] = _USUAL.junk,
+    distractors: Annotated[str, typer.Option(help="Identity 0: keep as wrong or remove.")] = "keep",
+    ranked_list: Annotated[Path | None, typer.Option(help="PNG: queries and their first ten.")] = None,
+    queries: Annotated[int | None, typer.Option(help="Queries in the picture; 5 if left out.")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="package.module:function, a metric.")] = None,
+    classification: Annotated[
+        bool, typer.Option("--classification", help="Judge the classifier instead of retrieval.")
+    ] = False,
     threads: Annotated[int, typer.Option(help="Threads that embed.")] = 2,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Embed query and gallery with the file itself and rank them: mAP and CMC, protocol stated.
 
-    Example: reid-pareto evaluate PACKAGE --data DATA
+    Example: reid-pareto evaluate PACKAGE --data DATA --flip --rerank
     """
+    rules = {
+        "no_match": no_match, "same_camera": same_camera, "junk": junk, "distractors": distractors,
+        "multi_query": multi_query, "flip": flip,
+    }  # fmt: skip
+    protocol = chosen_protocol(
+        rules, scales=scales, rerank=rerank, spectral=spectral, spectral_top=spectral_top
+    )
+    source = Source(
+        model=model, backbone=backbone, input_size=input_size, options=parse_settings(settings or []),
+        threads=threads,
+    )  # fmt: skip
+    if classification:
+        if protocol != _USUAL or ranked_list or queries or metric or split != "test":
+            raise ConfigError("--classification judges no retrieval; leave the options of retrieval out")
+        dataset = load_dataset(dataset_name(data), data)
+        _answer_classification(source.judge_classifier(dataset, validation_share, seed), json)
+        return
+    picture = _picture(ranked_list, queries, data)
+    own = {path: load_metric(path) for path in metric or []}
     dataset = load_dataset(dataset_name(data), data)
-    if split == "test":
-        query, gallery = dataset.query, dataset.gallery
-    elif split == "validation":
-        held_out = split_validation(dataset, validation_share, seed)
-        query, gallery = held_out.val_query, held_out.val_gallery
-    else:
-        raise ConfigError(f"--split must be test or validation, got {split!r}")
-    path = model / "model.onnx" if model.is_dir() else model
-    if path.suffix == ".onnx":
-        target = Target(threads=threads, batch=32)
-        ranking = score_file(path, target, dataset.root, query, gallery)
-    elif backbone is None:
-        raise ConfigError(f"{model} is no ONNX file or package; a bare state dict needs --backbone")
-    else:
-        ranking = score_weights(path, backbone, parse_size(input_size), dataset.root, query, gallery)
-    _answer(ranking, split, json)
+    query, gallery = chosen_split(dataset, split, validation_share, seed, protocol)
+    examined = examine(source.open(), dataset.root, query, gallery, protocol, dataset.multi_query)
+    answer = _figures(examined.found.ranking(), split)
+    if own:
+        answer["metrics"] = {path: apply_metric(own[path], path, examined.found) for path in own}
+    if picture is not None:
+        picture.write(examined, seed)
+        answer["ranked_list"] = str(picture.path)
+    _answer(answer, json)
 
 
-def _answer(ranking: RankingResult, split: str, json: bool) -> None:
+def _picture(path: Path | None, queries: int | None, data: Path) -> Picture | None:
+    if path is None:
+        if queries is not None:
+            raise ConfigError("--queries needs --ranked-list FILE.png")
+        return None
+    picture = Picture(path=path, queries=_QUERIES_SHOWN if queries is None else queries)
+    picture.demand_place(dataset_name(data))
+    return picture
+
+
+def _figures(ranking: RankingResult, split: str) -> dict[str, Any]:
     values: dict[str, Any] = {"split": split, "protocol": ranking.protocol, **metrics_of(ranking)}
-    values |= {"queries": ranking.num_queries, "skipped": ranking.num_skipped}
+    return values | {"queries": ranking.num_queries, "skipped": ranking.num_skipped}
+
+
+def _answer(values: dict[str, Any], json: bool) -> None:
     if json:
         print_json(values)
         return
     console.print(
-        f"mAP {ranking.mAP:.4f} (trapezoid {ranking.mAP_trapezoid:.4f})  "
-        f"rank-1 {ranking.rank1:.4f}  rank-5 {ranking.rank5:.4f}  rank-10 {ranking.rank10:.4f}"
+        f"mAP {values['mAP']:.4f} (trapezoid {values['mAP_trapezoid']:.4f})  "
+        f"rank-1 {values['rank1']:.4f}  rank-5 {values['rank5']:.4f}  rank-10 {values['rank10']:.4f}"
     )
+    for path, named in values.get("metrics", {}).items():
+        figures = "  ".join(f"{name} {value:.6g}" for name, value in named.items())
+        console.print(f"{path}: {figures}", markup=False)
     console.print(
-        f"{split} split, {ranking.num_queries} queries, {ranking.num_skipped} without a match; {ranking.protocol}"
+        f"{values['split']} split, {values['queries']} queries, {values['skipped']} left out for want of a match; "
+        f"{values['protocol']}"
     )
+    if "ranked_list" in values:
+        console.print(f"ranked lists in {values['ranked_list']}", markup=False)
+
+
+def _answer_classification(result: Classification, json: bool) -> None:
+    if json:
+        print_json(dataclasses.asdict(result))
+        return
+    console.print(
+        f"accuracy {result.accuracy:.4f}  among the first five {result.accuracy_top5:.4f}  "
+        f"({result.images} images, {result.identities} identities)"
+    )
+    console.print(result.protocol, markup=False)

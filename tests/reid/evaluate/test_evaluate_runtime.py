@@ -44,7 +44,7 @@ def test_equals_ranking_all_features_at_once() -> None:
     assert result.mAP == 1
 
 
-def test_every_batch_and_the_ranking_pass_the_gate() -> None:
+def test_every_batch_the_distances_and_the_ranking_pass_the_gate() -> None:
     seen: list[str] = []
 
     @contextmanager
@@ -61,7 +61,7 @@ def test_every_batch_and_the_ranking_pass_the_gate() -> None:
     run(embed, batch=2, gate=gate)
     batches = [word for word in seen if word.isdigit()]
     assert batches == ["2", "1", "2", "2", "1"]
-    assert seen.count("enter") == seen.count("leave") == len(batches) + 1
+    assert seen.count("enter") == seen.count("leave") == len(batches) + 2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""What may be evaluated: an exported file, or weights that torch runs."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reid.config import Target, reject_unknown
+from reid.errors import ConfigError
+from reid.evaluate.protocol import Protocol
+from reid.evaluate.views import Embed
+from reid.models import NetworkOptions, build
+from reid.runtime import open_artifact
+from reid.train import embed
+
+__all__ = ["Embedder", "open_file", "open_weights"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedder:
+    """Something that embeds images.
+
+    Attributes:
+        embed: as for `retrieve`.
+        input_size: (height, width) in pixels that images are decoded to.
+        any_size: whether `embed` takes images of other sizes too.
+        flips: whether `embed` adds the mirror image by itself.
+    """
+
+    embed: Embed
+    input_size: tuple[int, int]
+    any_size: bool
+    flips: bool
+
+    def divide(self, protocol: Protocol) -> tuple[Protocol, Protocol]:
+        """The protocol that results state, and the part of it that is left to do around `embed`.
+
+        Raises:
+            ConfigError: scales are asked of what takes one size only.
+        """
+        if protocol.scales != (1.0,) and not self.any_size:
+            height, width = self.input_size
+            raise ConfigError(
+                f"an exported file takes {height}x{width} only; evaluate its weights to use other scales"
+            )
+        if not self.flips:
+            return protocol, protocol
+        return dataclasses.replace(protocol, flip=True), dataclasses.replace(protocol, flip=False)
+
+
+def open_file(model: Path, target: Target) -> Embedder:
+    """An exported file on a target.
+
+    Raises:
+        ConfigError: the runtime is unknown.
+        NoDevice: the runtime cannot use the device.
+        ArtifactError: the file cannot be opened.
+    """
+    runtime = open_artifact(model, target)
+    spec = runtime.spec
+    return Embedder(
+        embed=runtime.embed, input_size=(spec.height, spec.width), any_size=False, flips=spec.flip
+    )
+
+
+def open_weights(
+    weights: Path, backbone: str, input_size: tuple[int, int], options: Mapping[str, Any]
+) -> Embedder:
+    """A bare state dict in torch, without export.
+
+    Args:
+        weights: as for `reid.models.build`.
+        backbone: key of `reid.models.BACKBONES`.
+        input_size: (height, width) in pixels.
+        options: of `reid.models.NetworkOptions`, those that differ from the default.
+
+    Raises:
+        ConfigError: unknown backbone or option, or weights of another network.
+    """
+    reject_unknown(options, [field.name for field in dataclasses.fields(NetworkOptions)], "network option")
+    # The classifier plays no part in retrieval, so its width is free.
+    model = build(backbone, 1, weights=weights, **options)
+    return Embedder(
+        embed=lambda images: embed(model, images), input_size=input_size, any_size=True, flips=False
+    )

@@ -1,0 +1,78 @@
+"""A split of a dataset, searched by an exported file or by weights."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reid.data import Sample, decode_images
+from reid.evaluate.embedder import Embedder
+from reid.evaluate.evaluate_runtime import retrieve
+from reid.evaluate.protocol import Protocol
+from reid.evaluate.retrieval import Retrieval
+
+__all__ = ["Examined", "examine"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Examined:
+    """A retrieval with the pixels it was made from.
+
+    Attributes:
+        found: the retrieval.
+        query_images: (Q, H, W, 3) uint8 RGB.
+        gallery_images: (G, H, W, 3) uint8 RGB.
+    """
+
+    found: Retrieval
+    query_images: NDArray[np.uint8]
+    gallery_images: NDArray[np.uint8]
+
+
+def examine(
+    embedder: Embedder,
+    root: Path,
+    query: Sequence[Sample],
+    gallery: Sequence[Sample],
+    protocol: Protocol,
+    multi_query: Sequence[Sample] = (),
+) -> Examined:
+    """Decode, embed and compare; the test split is for members of the front and for picks only.
+
+    Args:
+        embedder: what embeds.
+        root: of the dataset, beside which decoded images are kept.
+        query: samples that are searched for.
+        gallery: samples that are searched in.
+        protocol: the rules.
+        multi_query: further images of queries; decoded only if the protocol asks for them.
+
+    Raises:
+        ConfigError: scales of what takes one size, or a multi-query protocol without further images.
+        DataError: an image is damaged, features are not finite, or no query has a further image.
+        ArtifactError: the embeddings are not one row per image.
+    """
+    stated, left = embedder.divide(protocol)
+
+    def decode(samples: Sequence[Sample]) -> NDArray[np.uint8]:
+        return decode_images(samples, embedder.input_size, root).array
+
+    query_images, gallery_images = decode(query), decode(gallery)
+    found = retrieve(
+        embedder.embed,
+        query,
+        query_images,
+        gallery,
+        gallery_images,
+        protocol=left,
+        multi_query=multi_query,
+        multi_query_images=decode(multi_query) if protocol.multi_query and multi_query else None,
+    )
+    return Examined(
+        found=dataclasses.replace(found, protocol=stated),
+        query_images=query_images,
+        gallery_images=gallery_images,
+    )

@@ -1,0 +1,197 @@
+"""What `reid-pareto evaluate` does besides parsing its options: splits, networks, rules, pictures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reid.config import Target
+from reid.data import ReIDDataset, Sample, split_validation
+from reid.errors import ConfigError, DataError
+from reid.evaluate import Protocol, Rerank, Spectral
+from reid.evaluate.classification import Classification
+from reid.evaluate.classifier import classify_run, classify_weights
+from reid.evaluate.embedder import Embedder, open_file, open_weights
+from reid.evaluate.examine import Examined
+from reid.evaluate.ranked_list import draw_ranked_lists, queries_to_show
+from reid.files import write_with
+from reid.runtime import runtime_of
+from search.console import errors
+from search.options import parse_size
+
+__all__ = ["Picture", "Source", "chosen_protocol", "chosen_split"]
+
+_FREE = ("synthetic",)
+"""Datasets whose images may go anywhere: nobody is shown."""
+
+
+def chosen_protocol(
+    rules: Mapping[str, Any],
+    *,
+    scales: str,
+    rerank: bool,
+    spectral: float | None,
+    spectral_top: int | None,
+) -> Protocol:
+    """The protocol that the options of the command line ask for.
+
+    Args:
+        rules: attributes of `Protocol` that are words or switches.
+        scales: numbers joined by commas, e.g. "1,1.1".
+        rerank: re-rank at the usual settings.
+        spectral: temperature, or None.
+        spectral_top: images scored again, or None for the usual number.
+
+    Raises:
+        ConfigError: a value is out of range, or two options contradict each other.
+    """
+    if spectral is None and spectral_top is not None:
+        raise ConfigError("--spectral-top needs --spectral TEMPERATURE")
+    try:
+        areas = tuple(float(part) for part in scales.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--scales takes numbers joined by commas such as 1,1.1, got {scales!r}") from error
+    top = Spectral().top if spectral_top is None else spectral_top
+    return Protocol(
+        **rules,
+        scales=areas,
+        rerank=Rerank() if rerank else None,
+        spectral=None if spectral is None else Spectral(temperature=spectral, top=top),
+    )
+
+
+def chosen_split(
+    dataset: ReIDDataset, split: str, validation_share: float, seed: int, protocol: Protocol
+) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+    """Query and gallery of a split.
+
+    Raises:
+        ConfigError: there is no such split.
+        DataError: the protocol asks for multi-query images and the dataset has none.
+    """
+    if split not in ("test", "validation"):
+        raise ConfigError(f"--split must be test or validation, got {split!r}")
+    if protocol.multi_query and not dataset.multi_query:
+        raise DataError(
+            f"{dataset.root} holds no multi-query images; prepare it from a source that has them (gt_bbox of "
+            "Market-1501)"
+        )
+    if split == "test":
+        return dataset.query, dataset.gallery
+    held_out = split_validation(dataset, validation_share, seed)
+    return held_out.val_query, held_out.val_gallery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The network that is judged.
+
+    Attributes:
+        model: ONNX or OpenVINO file of ours, package or RUN folder, or state dict.
+        backbone: of a state dict.
+        input_size: HEIGHTxWIDTH of a state dict.
+        options: network options of a state dict.
+        threads: that an exported file runs with.
+    """
+
+    model: Path
+    backbone: str | None
+    input_size: str
+    options: Mapping[str, Any]
+    threads: int
+
+    def open(self) -> Embedder:
+        """What embeds.
+
+        Raises:
+            ConfigError: a state dict without a backbone, or options of a network beside an exported file.
+            ArtifactError: the file cannot be opened.
+        """
+        if self.model.is_dir() or self.model.suffix in (".onnx", ".xml"):
+            if self.options:
+                raise ConfigError(
+                    f"--set describes the network of a state dict; {self.model} describes itself"
+                )
+            folder = self.model if self.model.is_dir() else self.model.parent
+            runtime = runtime_of(folder) if self.model.suffix != ".onnx" else "onnxruntime"
+            return open_file(self.model, Target(runtime=runtime, threads=self.threads, batch=32))
+        return open_weights(self.model, self._named_backbone(), parse_size(self.input_size), self.options)
+
+    def judge_classifier(self, dataset: ReIDDataset, validation_share: float, seed: int) -> Classification:
+        """Accuracy of the classifier in a RUN folder or a state dict.
+
+        Raises:
+            ConfigError: there is no classifier that fits, or a state dict is without a backbone.
+            DataError: an image is damaged.
+        """
+        if self.model.is_dir():
+            return classify_run(self.model, dataset)
+        if self.model.suffix == ".onnx":
+            raise ConfigError(
+                f"{self.model} gives embeddings and has no classifier; give the folder that `reid-pareto train` "
+                "wrote, or a state dict with --backbone"
+            )
+        return classify_weights(
+            self.model,
+            self._named_backbone(),
+            parse_size(self.input_size),
+            self.options,
+            dataset,
+            validation_share=validation_share,
+            seed=seed,
+        )
+
+    def _named_backbone(self) -> str:
+        if self.backbone is None:
+            raise ConfigError(f"{self.model} is no ONNX file or package; a bare state dict needs --backbone")
+        return self.backbone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture of rankings that is to be written.
+
+    Attributes:
+        path: of the PNG.
+        queries: how many, >= 1.
+    """
+
+    path: Path
+    queries: int
+
+    def __post_init__(self) -> None:
+        if self.queries < 1:
+            raise ConfigError(f"--queries must be at least 1, got {self.queries}")
+        if self.path.suffix.lower() != ".png":
+            raise ConfigError(f"--ranked-list writes a PNG, got {self.path}")
+
+    def demand_place(self, dataset: str) -> None:
+        """Refuse a bad place before any work, and say what may be done with the picture.
+
+        Raises:
+            ConfigError: people of a research dataset would be shown inside a git work tree, from where they would
+                be published one day.
+        """
+        if dataset in _FREE:
+            return
+        tree = next((folder for folder in self.path.resolve().parents if (folder / ".git").exists()), None)
+        if tree is not None:
+            raise ConfigError(
+                f"--ranked-list {self.path} lies in the git work tree {tree}, and images of {dataset} must not "
+                "be published; name a file elsewhere"
+            )
+        errors.print(
+            f"{self.path} will show images of {dataset}: for research only, not to be passed on",
+            markup=False,
+            style="yellow",
+        )
+
+    def write(self, examined: Examined, seed: int) -> None:
+        """Draw the rankings of queries drawn by `seed`.
+
+        Raises:
+            ResourceError: the file cannot be written.
+        """
+        queries = queries_to_show(examined.found, self.queries, seed)
+        drawn = draw_ranked_lists(examined.found, queries, examined.query_images, examined.gallery_images)
+        write_with(self.path, lambda temporary: drawn.save(temporary, format="PNG"))

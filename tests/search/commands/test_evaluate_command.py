@@ -1,0 +1,209 @@
+"""`reid-pareto evaluate`: each option reaches the figures, and wrong ones are refused before anything is embedded."""
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from reid.data import ReIDDataset, Sample, decode_images, load_dataset
+from reid.data.prepare import prepare_synthetic
+from reid.data.synthetic import SyntheticOptions
+from reid.errors import ConfigError, DataError
+from reid.evaluate import rank, rank_distances, rerank, spectral_distances
+from reid.models import build
+from reid.train import embed
+from search.commands import evaluate as command
+
+SIZE = (64, 32)
+APP = typer.Typer()
+APP.command()(command.evaluate)
+
+
+def call(*arguments: object) -> str:
+    """Output of the command; an error of ours is raised, as `search.cli.main` gets it."""
+    result = CliRunner().invoke(APP, [str(one) for one in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "synthetic"
+    prepare_synthetic(SyntheticOptions(identities=4, test_identities=5, images_per_camera=2), root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "random.pth"
+    torch.save(build("osnet_x0_25", 4).state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def given(data: Path, weights: Path) -> list[object]:
+    return [weights, "--data", data, "--backbone", "osnet_x0_25", "--input-size", "64x32"]
+
+
+@pytest.fixture(scope="module")
+def arrays(data: Path, weights: Path) -> list[Any]:
+    """Arguments of `rank` for the test split, made without the command."""
+    dataset = load_dataset("synthetic", data)
+    model = build("osnet_x0_25", 4, weights=weights)
+    out: list[Any] = []
+    for part in (dataset.query, dataset.gallery):
+        out.append(embed(model, decode_images(part, SIZE, data).array))
+        out += [np.array([s.person_id for s in part]), np.array([s.camera_id for s in part])]
+    return out
+
+
+def test_plain_rules_re_ranking_and_spectral(given: list[object], arrays: list[Any]) -> None:
+    labels = arrays[1:3] + arrays[4:]
+    expected = {
+        (): rank(*arrays),
+        ("--no-match", "count", "--same-camera", "keep", "--junk", "keep", "--distractors", "remove"): rank(
+            *arrays, no_match="count", same_camera="keep", junk="keep", distractors="remove"
+        ),
+        ("--rerank",): rank_distances(rerank(arrays[0], arrays[3]), *labels),
+        ("--spectral", "0.3", "--spectral-top", "6"): rank_distances(
+            spectral_distances(arrays[0], arrays[3], 0.3, 6), *labels
+        ),
+    }
+    protocols = set()
+    for options, result in expected.items():
+        answer = json.loads(call(*given, *options, "--json"))
+        for name in ("mAP", "mAP_trapezoid", "rank1", "rank5", "rank10"):
+            assert answer[name] == pytest.approx(getattr(result, name), abs=1e-6), options
+        assert (answer["queries"], answer["skipped"]) == (result.num_queries, result.num_skipped)
+        protocols.add(answer["protocol"])
+    assert len(protocols) == 4
+
+
+def test_text_names_both_definitions_and_the_protocol(given: list[object]) -> None:
+    text = call(*given, "--flip", "--scales", "1,1.21")
+    assert "mAP 0." in text
+    assert "(trapezoid 0." in text
+    assert "test split" in text
+    assert "single query, flip, scales 1 and 1.21, cosine, junk removed" in text
+
+
+def test_multi_query_reads_the_dataset(
+    given: list[object], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match="holds no multi-query images"):
+        call(*given, "--multi-query")
+
+    def with_more(name: str, root: Path) -> ReIDDataset:
+        dataset = load_dataset(name, root)
+        more = tuple(Sample(s.path, s.person_id, s.camera_id) for s in (*dataset.query, *dataset.gallery))
+        return dataclasses.replace(dataset, multi_query=more)
+
+    plain = json.loads(call(*given, "--json"))
+    monkeypatch.setattr(command, "load_dataset", with_more)
+    answer = json.loads(call(*given, "--multi-query", "--json"))
+    assert answer["protocol"].startswith("multi-query, cosine")
+    assert answer["mAP"] != plain["mAP"]
+
+
+def test_a_picture_is_written_where_told(given: list[object], data: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "lists.png"
+    answer = json.loads(call(*given, "--ranked-list", picture, "--queries", 3, "--json"))
+    assert answer["ranked_list"] == str(picture)
+    with Image.open(picture) as image:
+        assert image.format == "PNG"
+        assert image.height > 3 * 128
+    assert list(tmp_path.iterdir()) == [picture]
+
+
+def test_a_picture_of_real_people_stays_out_of_git(
+    data: Path, given: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "dataset_name", lambda root: "market1501")
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(ConfigError, match="lies in the git work tree"):
+        call(*given, "--ranked-list", tmp_path / "deep" / "lists.png")
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_metric_of_ones_own(
+    given: list[object], arrays: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_metric_of_the_command.py").write_text(
+        "def widest(query, *rest): return abs(query).max()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    path = "own_metric_of_the_command:widest"
+    answer = json.loads(call(*given, "--metric", path, "--json"))
+    assert answer["metrics"][path]["widest"] == pytest.approx(float(np.abs(arrays[0]).max()), rel=1e-5)
+    assert f"{path}: widest" in call(*given, "--metric", path)
+
+
+def test_classification(given: list[object]) -> None:
+    answer = json.loads(call(*given, "--classification", "--json"))
+    assert (answer["images"], answer["identities"]) == (4, 4)
+    assert 0 <= answer["accuracy"] <= answer["accuracy_top5"] == 1
+    assert "one image of each of 4 training identities" in call(*given, "--classification")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--no-match", "ignore"], "no_match must be skip or count"),
+        (["--junk", "hide"], "junk must be keep or remove"),
+        (["--scales", "1;2"], "--scales takes numbers"),
+        (["--scales", "0"], "scales must be numbers above 0"),
+        (["--spectral", "0"], "temperature of the spectral transform"),
+        (["--spectral-top", "20"], "--spectral-top needs --spectral"),
+        (["--spectral", "0.5", "--rerank"], "exclude each other"),
+        (["--queries", "3"], "--queries needs --ranked-list"),
+        (["--ranked-list", "lists.jpg"], "writes a PNG"),
+        (["--ranked-list", "lists.png", "--queries", "0"], "--queries must be at least 1"),
+        (["--metric", "no_such_module_at_all:f"], "cannot be imported"),
+        (["--split", "train"], "--split must be test or validation"),
+        (["--classification", "--flip"], "leave the options of retrieval out"),
+        (["--set", "haed=linear"], "did you mean head"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_embedded(
+    given: list[object], options: list[str], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*arguments: object) -> None:
+        raise AssertionError("something was embedded")
+
+    monkeypatch.setattr(command, "examine", never)
+    with pytest.raises(ConfigError, match=named):
+        call(*given, *options)
+
+
+def test_an_exported_file_has_no_classifier_and_one_size(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from reid.data import MEAN, STD
+    from reid.export import InputSpec, export_onnx
+
+    caplog.set_level(logging.ERROR)
+    torch.manual_seed(0)
+    model = build("osnet_x0_25", 4).eval()
+    spec = InputSpec(height=64, width=32, mean=MEAN, std=STD, embedding_dim=512, flip=True)
+    export_onnx(model, spec, tmp_path / "model.onnx")
+    answer = json.loads(call(tmp_path, "--data", data, "--json", "--threads", 1))
+    assert answer["protocol"].startswith("single query, flip, cosine")
+    same = json.loads(call(tmp_path / "model.onnx", "--data", data, "--flip", "--json", "--threads", 1))
+    assert same == answer
+    with pytest.raises(ConfigError, match="gives embeddings and has no classifier"):
+        call(tmp_path / "model.onnx", "--data", data, "--classification")
+    with pytest.raises(ConfigError, match="an exported file has no classifier"):
+        call(tmp_path, "--data", data, "--classification")
+    with pytest.raises(ConfigError, match="takes 64x32 only"):
+        call(tmp_path, "--data", data, "--scales", "1,1.1")
+    with pytest.raises(ConfigError, match="describes itself"):
+        call(tmp_path, "--data", data, "--set", "head=linear")
