@@ -15,6 +15,8 @@ MAY_IMPORT = {"reid": {"reid"}, "spaces": {"spaces"}, "results": {"results"}, "s
 OWNERS = {
     "ray": ("search/runner/",),
     "optuna": ("search/sampler.py", "spaces/distributions.py"),
+    "onnxruntime": ("reid/runtime/", "reid/quantize/"),
+    "openvino": ("reid/runtime/",),
     "zipfile": ("reid/data/archive.py",),
     "tarfile": ("reid/data/archive.py",),
     "pickle": (),

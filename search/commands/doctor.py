@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reid.runtime import RUNTIMES
+from reid.runtime import installed_runtimes
 from reid.timing import DeviceLock
 from reid.timing.machine import cores, cpu_flags, cpu_name
 from search.console import out as console
@@ -46,7 +46,7 @@ def examine() -> dict[str, Any]:
         "cpu": cpu_name(),
         "int8_instructions": [flag for flag in INT8_FLAGS if flag in flags],
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "runtimes": sorted(RUNTIMES),
+        "runtimes": installed_runtimes(),
         "timing_lock": "works" if held else "fails",
         "python": platform.python_version(),
         "torch": torch.__version__,

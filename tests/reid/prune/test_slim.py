@@ -105,7 +105,7 @@ def test_slim_stands_alone(name: str, scope: str, network: Build, any_plan: Make
     assert not storages & {value.untyped_storage().data_ptr() for value in slimmed.state_dict().values()}
     del model.classifier
     gc.collect()
-    feature, logits = slimmed.train()(images)
+    feature, _, logits = slimmed.train()(images)
     assert feature.shape == (3, slimmed.embedding_dim)
     assert slimmed.embedding_dim == len(plan.kept_embedding or range(512))
     (feature.square().mean() + logits.square().mean()).backward()
