@@ -1,5 +1,6 @@
 """An exported network as a file, with what a reader must know about it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -27,6 +28,7 @@ class Artifact:
         format: "onnx".
         size_bytes: of the file.
         sha256: hexadecimal, of the file.
+        layers: names of the weighted layers under "quantized" and "float", where that is known.
     """
 
     path: Path
@@ -35,9 +37,12 @@ class Artifact:
     format: str
     size_bytes: int
     sha256: str
+    layers: Mapping[str, Sequence[str]] | None = None
 
     @classmethod
-    def of(cls, path: Path, spec: InputSpec, scheme: str) -> Self:
+    def of(
+        cls, path: Path, spec: InputSpec, scheme: str, layers: Mapping[str, Sequence[str]] | None = None
+    ) -> Self:
         """Describe the ONNX file at `path`."""
         return cls(
             path=path,
@@ -46,4 +51,5 @@ class Artifact:
             format="onnx",
             size_bytes=path.stat().st_size,
             sha256=sha256_of(path),
+            layers=layers,
         )

@@ -13,7 +13,7 @@ from reid.models.network import ReIDNetwork, TrainingOutput
 from reid.models.options import NetworkOptions, demand_input_size
 from reid.models.osnet import OSNet
 from reid.models.resnet import ResNet
-from reid.models.size import ModelSize, count
+from reid.models.size import ModelSize, count, layer_widths
 from reid.models.weights import WeightReport, copy_weights, load_weights, read_state_dict
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "build",
     "count",
     "demand_input_size",
+    "layer_widths",
     "load_weights",
     "read_state_dict",
     "weights_key",

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from reid.models.network import ReIDNetwork
 
-__all__ = ["ModelSize", "count"]
+__all__ = ["ModelSize", "count", "layer_widths"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,3 +46,12 @@ def count(model: ReIDNetwork, input_size: tuple[int, int]) -> ModelSize:
     ]
     # torch counts the multiplication and the addition apart.
     return ModelSize(params=sum(deployed), macs=counter.get_total_flops() // 2)
+
+
+def layer_widths(model: nn.Module) -> dict[str, int]:
+    """Output channels of each convolution and linear layer by name, the classifier left out."""
+    return {
+        name: module.out_channels if isinstance(module, nn.Conv2d) else module.out_features
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear) and not name.startswith("classifier")
+    }

@@ -17,11 +17,11 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from reid.export.spec import InputSpec
+from reid.quantize.precisions import WEIGHTED
 
 __all__ = ["quantize_static_int8"]
 
 _BATCH = 16
-_WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 
 
 def quantize_static_int8(source: Path, spec: InputSpec, images: NDArray[np.uint8]) -> onnx.ModelProto:
@@ -83,7 +83,7 @@ def _float_tail(graph: onnx.GraphProto) -> list[str]:
     feeds_weights: set[str] = set()
     tail = []
     for node in reversed(graph.node):
-        if node.op_type in _WEIGHTED or feeds_weights.intersection(node.output):
+        if node.op_type in WEIGHTED or feeds_weights.intersection(node.output):
             feeds_weights.update(node.input)
         else:
             tail.append(node.name)

@@ -9,6 +9,7 @@ from torch import nn
 from reid.config import TrialConfig
 from reid.errors import ArtifactError
 from reid.files import read_json, write_json
+from reid.models import layer_widths
 from reid.prune import METHODS, PrunePlan, Pruner, load_slim, planned, save_slim, slim, slim_difference
 from reid.steps.data import TrialData
 from reid.steps.dense import Network, dense_skeleton, fit, stage_parameters
@@ -51,7 +52,12 @@ def compress(work: Workshop, data: TrialData, dense: Network) -> Slimmed:
     Raises:
         ArtifactError: the slim network does not do what the masked one does.
     """
-    return _finetune(work, data, _prune(work, data, dense), dense)
+    slimmed = _finetune(work, data, _prune(work, data, dense), dense)
+    after = layer_widths(slimmed.model)
+    work.checks["widths"] = {
+        layer: [width, after[layer]] for layer, width in layer_widths(dense.model).items() if layer in after
+    }
+    return slimmed
 
 
 def _prune(work: Workshop, data: TrialData, dense: Network) -> Slimmed:

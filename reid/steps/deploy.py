@@ -66,11 +66,13 @@ def quantize_export(work: Workshop, data: TrialData, exported: Deployed) -> Depl
     def compute(folder: Path) -> None:
         images = data.images[list(calibrate(config, data))]
         with work.lock.shared():
-            quantize(exported.artifact, config.quantization, images, folder / MODEL_FILE)
+            artifact = quantize(exported.artifact, config.quantization, images, folder / MODEL_FILE)
         write_json(folder / SPEC_FILE, spec.to_dict())
+        write_json(folder / "layers.json", artifact.layers)
 
     parameters = {"scheme": config.quantization, "images": config.calibration_images, "seed": config.seed}
-    folder, key = work.stage("quantize", 1, parameters, (exported.key, data.key), compute)
+    folder, key = work.stage("quantize", 2, parameters, (exported.key, data.key), compute)
+    work.checks["layers"] = read_json(folder / "layers.json")
     artifact = Artifact.of(folder / MODEL_FILE, spec, config.quantization)
     return Deployed(artifact=artifact, folder=folder, key=key)
 

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from reid.config import Target, TrialConfig
 from reid.errors import ConfigError
 from reid.export import Artifact, InputSpec, export_onnx
-from reid.models import build
+from reid.models import build, layer_widths
 from reid.prune import planned, slim
 from reid.quantize import SCHEMES, quantize
 from reid.runtime import check_parity, open_artifact, parity
@@ -169,3 +169,17 @@ def _quantize_network(network: object, folder: Path) -> Counter[str]:
     assert quantized.size_bytes < artifact.size_bytes
     assert parity(network, open_artifact(quantized.path, Target()), images) > 0.97
     return optimised(quantized.path, folder)
+
+
+def test_layers_are_told_by_the_names_of_the_network(quantized: Artifact, artifact: Artifact) -> None:
+    layers = quantized.layers
+    assert layers is not None
+    assert artifact.layers is None
+    assert set(layers["quantized"]) == set(layer_widths(tiny_network()))
+    assert not layers["float"]
+    integer_weights = [
+        tensor
+        for tensor in onnx.load(quantized.path).graph.initializer
+        if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1
+    ]
+    assert len(integer_weights) == len(layers["quantized"])
