@@ -27,6 +27,7 @@ def model_card(
     record: Record,
     baseline: Record | None,
     test: Mapping[str, float],
+    baseline_test: Mapping[str, float],
     study_name: str,
     config: Mapping[str, Any],
     device: str,
@@ -37,6 +38,7 @@ def model_card(
         record: the chosen trial.
         baseline: the dense fp32 baseline, if there is one.
         test: metrics on the test split, empty when it was not evaluated there.
+        baseline_test: those of the baseline, empty likewise.
         study_name: label of the study.
         config: settings of the trial without paths.
         device: the machine on which latency was measured, in words.
@@ -58,7 +60,7 @@ def model_card(
         "protocol": record.protocol or "not recorded",
     }
     tables = {
-        "accuracy": _accuracy(record, baseline, test),
+        "accuracy": _accuracy(record, baseline, test, baseline_test),
         "latency": _latency(record, config.get("target", {}), _text(device)),
     }
     template = resources.files("results") / "templates" / "model_card.md"
@@ -82,12 +84,16 @@ def _method(config: Mapping[str, Any]) -> str:
     )
 
 
-def _accuracy(record: Record, baseline: Record | None, test: Mapping[str, float]) -> str:
+def _accuracy(
+    record: Record, baseline: Record | None, test: Mapping[str, float], baseline_test: Mapping[str, float]
+) -> str:
     rows = [("this network, validation", record.metrics)]
     if baseline is not None:
         rows.append(("dense fp32 baseline, validation", baseline.metrics))
     if test:
         rows.append(("this network, test split", dict(test)))
+    if baseline_test:
+        rows.append(("dense fp32 baseline, test split", dict(baseline_test)))
     shown = [(key, name) for key, name in _ACCURACIES if key in record.metrics]
     lines = [["", *(name for _, name in shown)], ["---"] * (len(shown) + 1)]
     lines += [[label, *(_percent(metrics, key) for key, _ in shown)] for label, metrics in rows]

@@ -1,46 +1,68 @@
-"""The front as a PNG, for pages that cannot run the report."""
+"""The front as a PNG or SVG, for a paper and for pages that cannot run the report."""
 
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from reid.errors import ConfigError
 from reid.files import write_with
 from results.record import Record, one_line
 from results.report_data import Snapshot, axes_of, kinds_of, limit_lines
 from results.study import Study
 from results.wish import better_higher
 
-__all__ = ["write_front_png"]
+__all__ = ["IMAGE_FORMATS", "write_front_image", "write_front_png"]
+
+IMAGE_FORMATS = ("png", "svg")
 
 _LOOKS: dict[str, dict[str, Any]] = {
+    "infeasible": {"marker": "x", "color": "#b4232f", "markersize": 5, "alpha": 0.6, "label": "infeasible"},
     "dominated": {"marker": "o", "color": "#a9b4c4", "markersize": 5, "label": "dominated"},
     "untrusted": {
         "marker": "o",
-        "color": "#b7791f",
+        "color": "#8a5a0b",
         "markerfacecolor": "none",
         "label": "latency not trusted",
     },
-    "front": {"marker": "o", "color": "#0b63ce", "markersize": 7, "label": "front"},
+    "front": {"marker": "o", "color": "#0b5cbf", "markersize": 7, "label": "front"},
 }
+# Texts stay texts, so that they can be searched and set in the paper's own type; no date and a fixed salt, so
+# that equal studies give equal files.
+_SVG: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "reid-pareto"}
 
 
 def write_front_png(study: Study, path: Path) -> Path:
+    """Draw the front into a PNG file; as `write_front_image`, whatever the file is called."""
+    return _write(study, path, "png")
+
+
+def write_front_image(study: Study, path: Path) -> Path:
     """Draw accuracy over cost (logarithmic) with the front, the baseline and the limits.
 
     Args:
         study: read side of the study.
-        path: PNG file to write; it is replaced.
+        path: file to write, ending in .png or .svg; it is replaced.
 
     Raises:
-        ConfigError: the study has fewer than two objectives.
+        ConfigError: another ending, or a study with fewer than two objectives.
         ResourceError: the file cannot be written.
     """
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in IMAGE_FORMATS:
+        raise ConfigError(f"{path} must end in .{' or .'.join(IMAGE_FORMATS)}")
+    return _write(study, path, kind)
+
+
+def _write(study: Study, path: Path, kind: str) -> Path:
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
     _draw(axes, Snapshot.of(study))
-    return write_with(path, lambda temporary: figure.savefig(temporary, format="png", dpi=150))
+    about: dict[str, Any] = {"Date": None} if kind == "svg" else {}
+    with rc_context(_SVG):
+        return write_with(path, lambda file: figure.savefig(file, format=kind, dpi=150, metadata=about))
 
 
 def _draw(axes: Any, study: Snapshot) -> None:
@@ -55,7 +77,7 @@ def _draw(axes: Any, study: Snapshot) -> None:
                 _connect(axes, places, points, names.x, names.y)
     if baseline and {names.x, names.y} <= baseline.metrics.keys():
         x, y = _point(baseline, names.x, names.y)
-        axes.plot(x, y, "D", color="#6b3fa0", markersize=8, label="dense fp32 baseline", linestyle="none")
+        axes.plot(x, y, "D", color="#6b3fa0", markersize=8, label="dense baseline", linestyle="none")
     _draw_limits(axes, study, names.x, names.y)
     # Names of studies and limits may hold dollar signs, which would otherwise be read as formulas.
     axes.set_title(one_line(str(study.definition["name"]), 80), parse_math=False)
@@ -73,10 +95,10 @@ def _draw(axes: Any, study: Snapshot) -> None:
 def _connect(axes: Any, places: list[tuple[float, float]], points: list[Record], x: str, y: str) -> None:
     xs, ys = zip(*places, strict=True)
     where = "post" if better_higher(y) else "pre"
-    axes.step(xs, ys, where=where, color="#0b63ce", linewidth=1.2)
+    axes.step(xs, ys, where=where, color="#0b5cbf", linewidth=1.2)
     if x == "latency_ms":
         ends = [[r.metrics.get(f"latency_{p}_ms", r.metrics[x]) for r in points] for p in ("p10", "p90")]
-        axes.hlines([_point(r, x, y)[1] for r in points], *ends, color="#0b63ce", linewidth=2.5, alpha=0.4)
+        axes.hlines([_point(r, x, y)[1] for r in points], *ends, color="#0b5cbf", linewidth=2.5, alpha=0.4)
 
 
 def _draw_limits(axes: Any, study: Snapshot, x: str, y: str) -> None:

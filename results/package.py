@@ -3,7 +3,7 @@
 import os
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -15,14 +15,18 @@ from reid.errors import ConfigError, ResourceError, UnverifiedError
 from reid.files import read_json, remove_tree, sync_folder, write_atomic, write_json, write_with
 from results.card import model_card
 from results.package_manifest import write_package_manifest
-from results.record import Record
+from results.record import BASELINE_NUMBER, Record
 from results.reference import Embed, write_reference
 from results.study import Study
 
-__all__ = ["build_package"]
+__all__ = ["PROGRAM", "assemble", "build_package", "figures_on_test", "program", "requirements"]
+
+PROGRAM = "embed.py"
+"""Name of the program that every package carries."""
 
 _SCHEMA = 1
 _FROM_ARTIFACT = ("model.onnx", "input_spec.json")
+_LEAST_VERSIONS = {"onnxruntime": "1.22", "openvino": "2025.0", "numpy": "2.0", "pillow": "11"}
 # What may be told of the machine: names of hosts and users stay behind.
 _DEVICE_KEYS = ("device", "cpu", "gpu", "cores")
 
@@ -31,7 +35,8 @@ def build_package(study: Study, record: Record, out: Path, *, embed: Embed) -> P
     """Write the package of a trial, all at once; the same trial gives the same bytes.
 
     The folder holds model.onnx, input_spec.json, metrics.json, model_card.md, reproduce.yaml, reference.json,
-    embed.py and manifest.json; no path of this machine, nothing of its environment, nothing of the dataset.
+    embed.py, requirements.txt and manifest.json; no path of this machine, nothing of its environment, nothing of
+    the dataset.
 
     Args:
         study: where the trial lies; its artifact's hashes are checked first.
@@ -49,14 +54,31 @@ def build_package(study: Study, record: Record, out: Path, *, embed: Embed) -> P
         ArtifactError: the network gives no usable embeddings.
         ResourceError: the folder cannot be written; nothing is left behind.
     """
-    if out.exists() or out.is_symlink():
-        raise ConfigError(f"{out} exists already: give --out a new folder, or remove it")
     if record.artifact is None:
         raise ConfigError(f"trial {record.number} kept no artifact and cannot be packaged; pick another")
-    artifact = study.artifact(record.number)
+    return assemble(out, lambda work: _fill(work, study, record, study.artifact(record.number), embed))
+
+
+def assemble(out: Path, fill: Callable[[Path], None]) -> Path:
+    """Make a package's folder all at once: what `fill` leaves, its manifest, or nothing.
+
+    Args:
+        out: folder to make; it must not exist.
+        fill: writes every file but the manifest into the folder that it is given.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ConfigError: `out` exists.
+        ResourceError: the folder cannot be written; nothing is left behind.
+    """
+    if out.exists() or out.is_symlink():
+        raise ConfigError(f"{out} exists already: give --out a new folder, or remove it")
     work = out.with_name(f".{out.name}.{uuid4().hex[:8]}.tmp")
     try:
-        _fill(work, study, record, artifact, embed)
+        fill(work)
+        write_package_manifest(work)
         sync_folder(work)
         os.rename(work, out)
         sync_folder(out.parent)
@@ -66,6 +88,30 @@ def build_package(study: Study, record: Record, out: Path, *, embed: Embed) -> P
         if work.exists():
             remove_tree(work)
     return out
+
+
+def program() -> bytes:
+    """The program that this version puts into packages."""
+    return (resources.files("results") / "templates" / PROGRAM).read_bytes()
+
+
+def requirements(runtime: str) -> str:
+    """What the program of a package needs, as pip reads it.
+
+    Args:
+        runtime: name of the package that runs the network: "onnxruntime" or "openvino".
+    """
+    return "".join(f"{name}>={_LEAST_VERSIONS[name]}\n" for name in (runtime, "numpy", "pillow"))
+
+
+def figures_on_test(fact: Mapping[str, Any] | None) -> dict[str, float]:
+    """The figures of a fact about the test split, whether they stand in it plainly or under "metrics"."""
+    metrics = (fact or {}).get("metrics", fact or {})
+    return {
+        name: float(value)
+        for name, value in metrics.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
 def _fill(work: Path, study: Study, record: Record, artifact: Path, embed: Embed) -> None:
@@ -80,15 +126,16 @@ def _fill(work: Path, study: Study, record: Record, artifact: Path, embed: Embed
         model_card(
             record=record,
             baseline=study.baseline,
-            test=_test_metrics(test),
+            test=figures_on_test(test),
+            baseline_test=figures_on_test(study.test_record(BASELINE_NUMBER)) if test else {},
             study_name=str(study.definition.get("name", "unnamed")),
             config=config,
             device=_device(record),
         ),
     )
     write_reference(work / "reference.json", _input_size(artifact / "input_spec.json"), embed)
-    write_atomic(work / "embed.py", (resources.files("results") / "templates" / "embed.py").read_bytes())
-    write_package_manifest(work)
+    write_atomic(work / PROGRAM, program())
+    write_atomic(work / "requirements.txt", requirements("onnxruntime"))
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -133,11 +180,6 @@ def _metrics(
         "versions": _without_paths(record.versions),
         "finished_at": record.finished_at,
     }
-
-
-def _test_metrics(test: Mapping[str, Any] | None) -> dict[str, float]:
-    metrics = (test or {}).get("metrics", {})
-    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
 
 
 def _device(record: Record) -> str:

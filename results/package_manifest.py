@@ -21,6 +21,9 @@ _SCHEMA = 1
 _KIND = "reid-pareto package"
 _MAX_BYTES = 1_000_000
 _AGAIN = "get the package anew"
+# Networks, JSON, text and one program to be read; nothing that runs when it is opened.
+_SUFFIXES = frozenset({".onnx", ".xml", ".bin", ".json", ".md", ".txt", ".yaml"})
+_PROGRAMS = frozenset({"embed.py"})
 
 
 def write_package_manifest(folder: Path) -> Path:
@@ -60,6 +63,8 @@ def _check(folder: Path) -> tuple[str, ...]:
         if names:
             raise UnverifiedError(f"{folder / min(names)} {problem}; {_AGAIN}")
     for name, expected in files.items():
+        if Path(name).suffix not in _SUFFIXES and name not in _PROGRAMS:
+            raise UnverifiedError(f"{folder / name} is no kind of file that a package holds; {_AGAIN}")
         _check_file(folder / name, expected)
     return tuple(sorted(files))
 

@@ -4,17 +4,18 @@ A limit on one objective asks for the best of the other; no limit asks for the k
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from reid.errors import ConfigError, NothingFeasible
 from results.knee import knee_order
+from results.price import Offer, Price, offers
 from results.reason import compare, why_best, why_empty, why_none_within
 from results.record import Record
 from results.study import front_of, objective_values
 from results.wish import Wish, better_higher, kind_of, make_wishes
 
-__all__ = ["Choice", "Price", "ReadableStudy", "RunnerUp", "eligible", "pick"]
+__all__ = ["Choice", "Offer", "Price", "ReadableStudy", "RunnerUp", "eligible", "pick", "with_record"]
 
 _RUNNERS_UP = 3
 
@@ -51,21 +52,6 @@ class RunnerUp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """What one limit costs.
-
-    Attributes:
-        wish: text of the limit.
-        record: the trial that would be chosen without it.
-        gain: its objectives and their difference to the choice.
-    """
-
-    wish: str
-    record: Record
-    gain: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """One trial, and what speaks for it.
 
@@ -74,12 +60,18 @@ class Choice:
         reason: one sentence.
         runners_up: at most three, best first; empty when the trial was named.
         prices: one per limit that kept a better trial out.
+        offers: what a little more of each objective would buy.
+        wanted: the objectives by which the trials were ordered; empty when the trial was named.
+        wishes: the limits that the choice and its runners-up meet.
     """
 
     record: Record
     reason: str
     runners_up: tuple[RunnerUp, ...] = ()
     prices: tuple[Price, ...] = ()
+    offers: tuple[Offer, ...] = ()
+    wanted: tuple[str, ...] = ()
+    wishes: tuple[Wish, ...] = ()
 
 
 def pick(
@@ -133,12 +125,37 @@ def pick(
             for record in order[1 : 1 + _RUNNERS_UP]
         ),
         prices=_prices(order[0], candidates, wishes, wanted, objectives),
+        offers=offers(order[0], candidates, wishes, objectives),
+        wanted=wanted,
+        wishes=wishes,
     )
 
 
 def eligible(record: Record, objectives: Mapping[str, str]) -> bool:
     """Whether a trial may be on the front: complete, feasible, latency trusted, all objectives measured."""
     return record.feasible and record.latency_trusted and all(name in record.metrics for name in objectives)
+
+
+def with_record(choice: Choice, record: Record, study: ReadableStudy) -> Choice:
+    """The same wishes with another of the candidates chosen: trades, prices and offers are told from it.
+
+    Args:
+        choice: from `pick`, of the same study.
+        record: the choice itself or one of its runners-up.
+        study: read side of the study.
+    """
+    if record.number == choice.record.number:
+        return choice
+    objectives = study.objectives
+    candidates = [one for one in study.records() if eligible(one, objectives)]
+    others = [choice.record, *(runner.record for runner in choice.runners_up if runner.record is not record)]
+    return replace(
+        choice,
+        record=record,
+        runners_up=tuple(RunnerUp(record=one, trade=compare(one, record, objectives)) for one in others),
+        prices=_prices(record, candidates, choice.wishes, choice.wanted, objectives),
+        offers=offers(record, candidates, choice.wishes, objectives),
+    )
 
 
 def _within(candidates: Sequence[Record], wishes: Sequence[Wish]) -> list[Record]:
@@ -201,7 +218,9 @@ def _named(study: ReadableStudy, trial: int, objectives: Mapping[str, str]) -> C
         why = "; ".join(chosen.violations) or (chosen.error or {}).get("message", "no reason kept")
         raise ConfigError(f"--trial {trial} is {chosen.status} and cannot be picked: {why}")
     standing = _standing(chosen, records.values(), objectives)
-    return Choice(record=chosen, reason=f"Trial {trial} was named; it {standing}.")
+    others = [record for record in records.values() if eligible(record, objectives)]
+    trades = offers(chosen, others, (), objectives) if eligible(chosen, objectives) else ()
+    return Choice(record=chosen, reason=f"Trial {trial} was named; it {standing}.", offers=trades)
 
 
 def _standing(chosen: Record, records: Iterable[Record], objectives: Mapping[str, str]) -> str:

@@ -9,20 +9,26 @@ import gzip
 import hashlib
 import html
 import json
-from collections import Counter
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from plotly.offline import get_plotlyjs
 
 from reid.files import write_atomic
 from results.record import one_line
-from results.report_data import Snapshot, limit_lines, report_data, suggestion
+from results.report_data import Snapshot, report_data
 from results.study import Study
-from results.wish import figure
 
-__all__ = ["write_report"]
+__all__ = ["render", "render_snapshot", "write_report"]
+
+_PARTS = ("text", "choice", "limits", "front", "trial", "compare", "figures", "tables", "page")
+"""The page's script, in the order of use; each is templates/report.PART.js."""
+
+_PAGE_BYTES = 4_900_000
+"""Size that the page keeps below by leaving details out; what remains is told on the page."""
 
 
 def write_report(study: Study, path: Path) -> Path:
@@ -40,25 +46,59 @@ def write_report(study: Study, path: Path) -> Path:
         StudyDamaged: a record cannot be read.
         ResourceError: the file cannot be written.
     """
-    snapshot, plotly, script = Snapshot.of(study), get_plotlyjs(), _template("report.js")
-    page = Template(_template("report.html")).substitute(
-        policy=html.escape(_policy(plotly, script)),
-        title=html.escape(_name(snapshot)),
-        style=_template("report.css"),
-        facts=_facts(snapshot),
-        data=_packed(json.dumps(report_data(snapshot), separators=(",", ":"), allow_nan=False)),
-        plotly=_packed(plotly),
-        script=script,
-    )
-    return write_atomic(path, page)
+    return write_atomic(path, render(study))
+
+
+def render(study: Study) -> str:
+    """The whole page about a study as text, as `write_report` writes it.
+
+    It has one policy (`<meta http-equiv="Content-Security-Policy">`) and one `</body>`, and offers
+    `window.reidPareto` once `<html data-ready="true">` is set:
+        update(data): show another state of the study (`results.report_data.report_data`); limits, axes,
+            selection and theme stay as the reader set them.
+        limits(): {max: {metric: value}, min: {metric: value}}, what the reader asks for now; a drop against
+            the baseline is told as the minimum it means.
+        ask({maximum, minimum, max_drop}): set the limits, each {metric: value}, as `results.pick.pick` takes
+            them; those of a metric that no trial has are passed over.
+        selected(): number of the trial that is shown, or null.
+        choice(): number of the trial that `pick` takes with these limits, or null.
+
+    Raises:
+        ConfigError: the study has fewer than two objectives.
+        StudyDamaged: a record cannot be read.
+    """
+    return render_snapshot(Snapshot.of(study))
+
+
+def render_snapshot(snapshot: Snapshot) -> str:
+    """As `render`, of a study that was read before.
+
+    Raises:
+        ConfigError: the study has fewer than two objectives.
+    """
+    plotly, script = get_plotlyjs(), _script()
+    data = report_data(snapshot)
+    details = data.pop("details")
+    parts = {
+        "policy": _policy(plotly, script),
+        "title": html.escape(one_line(str(snapshot.definition["name"]), 200) or "unnamed"),
+        "style": _template("report.css"),
+        "facts": _facts(data["facts"]),
+        "data": _packed(_json(data)),
+        "plotly": _packed(plotly),
+        "script": script,
+    }
+    room = _PAGE_BYTES - sum(map(len, parts.values())) - len(_template("report.html"))
+    return Template(_template("report.html")).substitute(parts, details=_within(room, details, data))
 
 
 def _template(name: str) -> str:
     return (resources.files("results") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _name(study: Snapshot) -> str:
-    return one_line(str(study.definition["name"]), 200) or "unnamed"
+def _script() -> str:
+    parts = "\n".join(_template(f"report.{part}.js") for part in _PARTS)
+    return f'"use strict";\n(() => {{\n{parts}\n}})();\n'
 
 
 def _policy(*scripts: str) -> str:
@@ -71,6 +111,10 @@ def _policy(*scripts: str) -> str:
     )
 
 
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
 def _packed(text: str) -> str:
     """Text as base64 of its gzip: a fifth of the size, and nothing in it can end the element it stands in.
 
@@ -79,50 +123,20 @@ def _packed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
-def _facts(study: Snapshot) -> str:
-    """The head of the page as a list of terms, for readers without scripts too."""
-    facts = {
-        "Dataset": study.definition["dataset"].get("name", "unknown"),
-        "Objectives": ", ".join(f"{direction} {name}" for name, direction in study.objectives.items()),
-        "Target": ", ".join(f"{name} {value}" for name, value in study.definition["target"].items()),
-        "Limits": _limits(study),
-        "Baseline": _baseline(study),
-        "Trials": _counts(study),
-        "Suggested": _suggested(study),
-        "Protocol": str(study.definition["protocol"]),
-    }
+def _within(room: int, details: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """Details packed into `room` bytes: of the front first, of what went wrong, of the others while they fit."""
+    ranks = {"front": 0, "untrusted": 1, "infeasible": 1, "failed": 1}
+    order = sorted(data["trials"], key=lambda trial: (ranks.get(trial["kind"], 2), trial["n"]))
+    kept = len(order)
+    while True:
+        packed = _packed(_json({str(trial["n"]): details[str(trial["n"])] for trial in order[:kept]}))
+        if len(packed) <= room or not kept:
+            return packed
+        kept = max(0, min(kept - 1, int(kept * 0.97 * room / len(packed))))
+
+
+def _facts(facts: list[list[str]]) -> str:
     return "\n".join(
-        f"<div><dt>{name}</dt><dd><bdi>{html.escape(one_line(text))}</bdi></dd></div>"
-        for name, text in facts.items()
-    )
-
-
-def _limits(study: Snapshot) -> str:
-    lines = limit_lines(study.definition["limits"], study.baseline)
-    shown = [f"{t} ({figure(v)})" if "baseline" in t and v is not None else t for t, v in lines.items()]
-    return "; ".join(shown) or "none"
-
-
-def _baseline(study: Snapshot) -> str:
-    baseline = study.baseline
-    if baseline is None:
-        return "not run yet"
-    return ", ".join(
-        f"{name} {figure(baseline.metrics[name])}" for name in study.objectives if name in baseline.metrics
-    )
-
-
-def _counts(study: Snapshot) -> str:
-    counts = Counter(record.status for record in study.trials)
-    latest = max((record.finished_at for record in study.trials), default="")
-    shown = ", ".join(f"{counts[status]} {status}" for status in sorted(counts)) or "none committed yet"
-    return f"{shown}; the last on {latest[:16].replace('T', ' at ')} UTC" if latest else shown
-
-
-def _suggested(study: Snapshot) -> str:
-    choice = suggestion(study)
-    if choice is None:
-        return "nothing can be picked yet"
-    return (
-        f"{choice.reason} Take it with: reid-pareto pick STUDY --trial {choice.record.number} --out PACKAGE"
+        f"<div><dt>{html.escape(term)}</dt><dd><bdi>{html.escape(text)}</bdi></dd></div>"
+        for term, text in facts
     )

@@ -1,15 +1,22 @@
 """What the report shows, as plain values: points by kind, limits as numbers, shared settings once."""
 
 import re
+import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import NoneType
 from typing import Any, Self
 
 from reid.errors import ConfigError, NothingFeasible
+from results.page_detail import detail
+from results.page_importance import importance
+from results.page_story import ledger, volume_over_time
 from results.pick import Choice, pick
 from results.record import Record, one_line
 from results.study import Study, front_of
+from results.wish import figure
 
 __all__ = ["Axes", "Snapshot", "axes_of", "kinds_of", "limit_lines", "report_data", "suggestion"]
 
@@ -38,16 +45,22 @@ class Snapshot:
     """A study at one moment: its files are read once, however often they are asked for.
 
     Attributes:
+        path: of the study, as it was given.
         definition: content of `study.json`.
         objectives: metric -> "maximize" or "minimize".
         baseline: the dense network's record, or None.
+        reference: metric -> the worst value that counts for the hypervolume, or None while there is none.
         trials: the committed records by number.
+        tests: figures on the test split by number of the trial, where they were taken.
     """
 
+    path: str
     definition: Mapping[str, Any]
     objectives: Mapping[str, str]
     baseline: Record | None
+    reference: Mapping[str, float] | None
     trials: tuple[Record, ...]
+    tests: Mapping[int, Mapping[str, Any]]
 
     @classmethod
     def of(cls, study: Study) -> Self:
@@ -56,11 +69,16 @@ class Snapshot:
         Raises:
             StudyDamaged: a record cannot be read.
         """
+        trials = tuple(study.records())
+        taken = {record.number: study.test_record(record.number) for record in trials}
         return cls(
+            path=str(study.path),
             definition=study.definition,
             objectives=study.objectives,
             baseline=study.baseline,
-            trials=tuple(study.records()),
+            reference=study.reference_point,
+            trials=trials,
+            tests={number: test for number, test in taken.items() if test is not None},
         )
 
     def records(self) -> tuple[Record, ...]:
@@ -101,27 +119,134 @@ def suggestion(study: Snapshot) -> Choice | None:
 
 
 def report_data(study: Snapshot) -> dict[str, Any]:
-    """Everything the page's script needs; texts are single lines without control or direction marks."""
-    records, objectives, baseline = study.trials, study.objectives, study.baseline
-    axes = axes_of(objectives)
-    kinds = kinds_of(records, objectives)
-    choice = suggestion(study)
+    """Everything the page's script needs, as JSON values; the page takes the same in `reidPareto.update(data)`.
+
+    Texts are single lines without control or direction marks. Figures of `metrics` are exact, so that the
+    page chooses as `pick` does.
+
+    Returns:
+        facts: [term, text] of the page's head.
+        command: start of the command that picks; out: folder it proposes.
+        x, y: metrics of the axes at first; objectives: metric -> direction.
+        limits: {text, metric, value} of each limit of the study.
+        baseline: its metrics, or None; suggested: number of the trial that `pick` chooses without a wish.
+        metrics, params, stages: names, in the order in which a trial's figures stand.
+        shared: settings that all trials have in common.
+        trials: {n, kind, metrics: [figure or None], params: [value or None], stages: [[index of the name,
+            seconds, 1 if cached, number of the content key or -1]], violations, error: [kind, message],
+            attempt, repeats: {metric: values of repeated evaluations}}; what is empty is left out.
+        hypervolume: [trials, hours, volume] by time, or None; importance: {metric: {trials, shares: [[name,
+            share, chance]]}}; ledger: as `results.page_story.ledger`.
+        details: number of the trial as text -> what a click shows (`results.page_detail.detail`).
+
+    Raises:
+        ConfigError: fewer than two objectives.
+    """
+    records, baseline = study.trials, study.baseline
+    axes, kinds, choice = axes_of(study.objectives), kinds_of(records, study.objectives), suggestion(study)
     shared = _shared([record.config for record in records])
+    columns = _Columns.of(records)
     data = {
+        "facts": _facts(study, choice),
+        "command": f"reid-pareto pick {shlex.quote(study.path)}",
+        "out": _slug(str(study.definition["name"])),
         "x": axes.x,
         "y": axes.y,
-        "objectives": dict(objectives),
+        "objectives": dict(study.objectives),
         "limits": [
             {"text": text, "metric": text.split()[0], "value": value}
             for text, value in limit_lines(study.definition["limits"], baseline).items()
         ],
-        "baseline": _rounded(baseline.metrics) if baseline else None,
+        "baseline": dict(baseline.metrics) if baseline else None,
         "suggested": choice.record.number if choice else None,
+        "metrics": columns.metrics,
+        "params": columns.params,
+        "stages": columns.stages,
         "shared": shared,
-        "trials": [_trial(record, kinds[record.number], shared) for record in records],
+        "trials": [columns.row(record, kinds[record.number]) for record in records],
+        "hypervolume": _volume(study),
+        "importance": _importance(study),
+        "ledger": ledger(records),
+        "details": {
+            str(record.number): detail(record, shared, study.tests.get(record.number)) for record in records
+        },
     }
     cleaned: dict[str, Any] = _clean(data)
     return cleaned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """Names that all trials share, so that a trial's row is figures alone."""
+
+    metrics: list[str]
+    params: list[str]
+    stages: list[str]
+    keys: Mapping[str, int]
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Self:
+        keys = dict.fromkeys(stage["key"] for record in records for stage in record.stages if stage["key"])
+        return cls(
+            metrics=list(dict.fromkeys(name for record in records for name in record.metrics)),
+            params=list(dict.fromkeys(name for record in records for name in record.params)),
+            stages=list(dict.fromkeys(stage["name"] for record in records for stage in record.stages)),
+            keys={key: number for number, key in enumerate(keys)},
+        )
+
+    def row(self, record: Record, kind: str) -> dict[str, Any]:
+        entry = {
+            "n": record.number,
+            "kind": kind,
+            "metrics": [_exact(record.metrics.get(name)) for name in self.metrics if record.metrics],
+            "params": [record.params.get(name) for name in self.params],
+            "stages": [self._stage(stage) for stage in record.stages],
+            "violations": record.violations,
+            "error": [record.error["kind"], record.error["message"]] if record.error else None,
+            "attempt": record.attempt if record.attempt > 1 else None,
+            "repeats": _repeats(record.checks.get("repeats")),
+        }
+        return {name: value for name, value in entry.items() if value not in (None, {}, [])}
+
+    def _stage(self, stage: Mapping[str, Any]) -> list[float]:
+        name, key = self.stages.index(stage["name"]), self.keys.get(stage["key"], -1)
+        return [name, round(stage["seconds"], 1), int(stage["cached"]), key]
+
+
+def _volume(study: Snapshot) -> list[tuple[int, float, float]] | None:
+    return volume_over_time(study.trials, study.objectives, study.reference) if study.reference else None
+
+
+def _slug(name: str) -> str:
+    """A folder's name that needs no quoting."""
+    return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "study"
+
+
+def _exact(value: float | None) -> float | int | None:
+    """The same figure, whole numbers without their ".0"."""
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return int(value) if whole and value is not None else value
+
+
+def _repeats(given: Any) -> dict[str, list[float]]:
+    if not isinstance(given, Mapping):
+        return {}
+    return {
+        metric: values
+        for metric, values in given.items()
+        if isinstance(values, list) and len(values) > 1 and all(type(v) in (int, float) for v in values)
+    }
+
+
+def _importance(study: Snapshot) -> dict[str, Any]:
+    found = {metric: importance(study.trials, metric) for metric in study.objectives}
+    return {
+        metric: {
+            "trials": trials,
+            "shares": [[share.name, round(share.share, 4), round(share.chance, 4)] for share in shares],
+        }
+        for metric, (trials, shares) in found.items()
+    }
 
 
 def _kind(record: Record, on_front: bool) -> str:
@@ -158,33 +283,52 @@ def _shared(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _trial(record: Record, kind: str, shared: Mapping[str, Any]) -> dict[str, Any]:
-    searched = record.params.items()
-    own = {k: v for k, v in record.config.items() if k not in shared and (k, v) not in searched}
-    entry = {
-        "n": record.number,
-        "kind": kind,
-        "metrics": _rounded(record.metrics),
-        "params": record.params,
-        "config": own,
-        "stages": [[s["name"], round(s["seconds"], 1), s["cached"]] for s in record.stages],
-        "violations": _rounded(record.violations),
-        "error": f"{record.error['kind']}: {record.error['message']}" if record.error else None,
-        "attempt": record.attempt if record.attempt > 1 else None,
+def _facts(study: Snapshot, choice: Choice | None) -> list[list[str]]:
+    """The head of the page, term by term, for readers without scripts too."""
+    facts = {
+        "Dataset": study.definition["dataset"].get("name", "unknown"),
+        "Objectives": ", ".join(f"{direction} {name}" for name, direction in study.objectives.items()),
+        "Target": ", ".join(f"{name} {value}" for name, value in study.definition["target"].items()),
+        "Limits": _limits(study),
+        "Baseline": _baseline(study),
+        "Trials": _counts(study),
+        "Suggested": choice.reason if choice else "nothing can be picked yet",
+        "Protocol": str(study.definition["protocol"]),
     }
-    return {name: value for name, value in entry.items() if value not in (None, {}, [])}
+    return [[term, one_line(str(text))] for term, text in facts.items()]
 
 
-def _rounded(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {name: float(f"{value:.6g}") for name, value in metrics.items()}
+def _limits(study: Snapshot) -> str:
+    lines = limit_lines(study.definition["limits"], study.baseline)
+    shown = [f"{t} ({figure(v)})" if "baseline" in t and v is not None else t for t, v in lines.items()]
+    return "; ".join(shown) or "none"
+
+
+def _baseline(study: Snapshot) -> str:
+    baseline = study.baseline
+    if baseline is None:
+        return "not run yet"
+    return ", ".join(
+        f"{name} {figure(baseline.metrics[name])}" for name in study.objectives if name in baseline.metrics
+    )
+
+
+def _counts(study: Snapshot) -> str:
+    counts = Counter(record.status for record in study.trials)
+    latest = max((record.finished_at for record in study.trials), default="")
+    shown = ", ".join(f"{counts[status]} {status}" for status in sorted(counts)) or "none committed yet"
+    return f"{shown}; the last on {latest[:16].replace('T', ' at ')} UTC" if latest else shown
 
 
 def _clean(value: Any) -> Any:
+    # Numbers are by far the most, and told by their type at once.
+    if type(value) in (int, float, bool, NoneType):
+        return value
     if isinstance(value, str):
         return _line(value)
     if isinstance(value, Mapping):
         return {_line(key): _clean(item) for key, item in value.items()}
-    return [_clean(item) for item in value] if isinstance(value, list | tuple) else value
+    return [_clean(item) for item in value]
 
 
 # The same few names recur in every trial.

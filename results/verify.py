@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reid.errors import UnverifiedError
+from results.package import PROGRAM, program
 from results.package_manifest import check_package
 from results.reference import Embed, compare_reference
 
@@ -20,11 +21,14 @@ class Verification:
         package: the folder.
         files: names of the files whose hashes agree.
         min_cosine: smallest cosine to the stored embeddings, or None when no network was run.
+        program_known: its embed.py is the one that this version writes. The manifest proves that a package is
+            whole, not who made it: an unknown program should be read before it is run.
     """
 
     package: Path
     files: tuple[str, ...]
     min_cosine: float | None
+    program_known: bool
 
 
 def verify(package: Path, embed: Embed | None = None) -> Verification:
@@ -32,7 +36,7 @@ def verify(package: Path, embed: Embed | None = None) -> Verification:
 
     Args:
         package: folder that `build_package` made.
-        embed: (N, H, W, 3) uint8 RGB -> (N, D) float32 through the package's model.onnx; it is called after
+        embed: (N, H, W, 3) uint8 RGB -> (N, D) float32 through the package's network; it is called after
             all hashes agree, so that it may open the file lazily and never opens an altered one.
 
     Raises:
@@ -40,12 +44,13 @@ def verify(package: Path, embed: Embed | None = None) -> Verification:
             a cosine of 0.9999.
     """
     files = check_package(package)
+    known = PROGRAM in files and (package / PROGRAM).read_bytes() == program()
     if embed is None:
-        return Verification(package=package, files=files, min_cosine=None)
+        return Verification(package=package, files=files, min_cosine=None, program_known=known)
     cosine = compare_reference(package / "reference.json", embed)
     if not cosine >= MIN_COSINE:
         raise UnverifiedError(
             f"{package}: embeddings differ from the stored ones (cosine {cosine:.6f}, at least {MIN_COSINE} "
             "is asked); this runtime or device computes something else"
         )
-    return Verification(package=package, files=files, min_cosine=cosine)
+    return Verification(package=package, files=files, min_cosine=cosine, program_known=known)

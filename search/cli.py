@@ -11,9 +11,11 @@ from search.commands.data import data_app
 from search.commands.demo import demo
 from search.commands.doctor import doctor
 from search.commands.evaluate import evaluate
+from search.commands.export_target import export_target
 from search.commands.front import front
 from search.commands.pick import pick
 from search.commands.report import report
+from search.commands.review import review
 from search.commands.search import search
 from search.commands.status import status
 from search.commands.train import train
@@ -32,7 +34,8 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 for command in (
-    demo, train, evaluate, trial, search, status, front, report, pick, verify, bench, doctor,
+    demo, train, evaluate, trial, search, status, front, report, review, pick, verify, bench, export_target,
+    doctor,
 ):  # fmt: skip
     app.command()(command)
 

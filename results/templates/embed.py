@@ -1,28 +1,80 @@
-"""Embeds two images of people and prints how alike they are, from -1 to 1.
+"""Turns pictures of people into embeddings, or says how alike two people look, from -1 to 1.
 
-    python embed.py A.jpg B.jpg
+    python embed.py A.jpg B.jpg            prints the similarity of two pictures
+    python embed.py FOLDER OUT.npy         embeds every picture of a folder; names go into OUT.txt, a line for each row
 
-Needs onnxruntime, numpy and pillow; run it in the folder of this package.
+Needs numpy, pillow and onnxruntime (openvino for a package that holds model.xml), and nothing else.
 """
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from PIL import Image, ImageOps
 
-session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
-spec = json.loads(session.get_modelmeta().custom_metadata_map["reid_pareto.input_spec"])
+HERE = Path(__file__).resolve().parent
+SPEC = json.loads((HERE / "input_spec.json").read_text())
+KNOWN = {"schema": 1, "channel_order": "RGB", "resize": "bilinear"}
+if wrong := [name for name, value in KNOWN.items() if SPEC[name] != value]:
+    sys.exit(
+        f"input_spec.json: {wrong[0]} {SPEC[wrong[0]]!r} is not {KNOWN[wrong[0]]!r}, which this program honours"
+    )
+SIZE = (SPEC["height"], SPEC["width"])
 
 
-def embed(path: str) -> np.ndarray:
-    """The embedding of one image, of length 1."""
-    image = Image.open(path).convert("RGB").resize((spec["width"], spec["height"]), Image.Resampling.BILINEAR)
-    views = [image, ImageOps.mirror(image)] if spec["flip"] else [image]
-    pixels = (np.stack([np.asarray(view) for view in views]) / 255 - spec["mean"]) / spec["std"]
-    total = session.run(None, {"images": pixels.transpose(0, 3, 1, 2).astype(np.float32)})[0].sum(axis=0)
-    return total / np.linalg.norm(total)
+def network():
+    """A function from (N, 3, height, width) float32 to (N, D) float32, and the shape that the file wants."""
+    if (HERE / "model.onnx").exists():
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
+        return lambda batch: session.run(None, {"images": batch})[0], session.get_inputs()[0].shape[1:]
+    import openvino
+
+    settings = {
+        "INFERENCE_PRECISION_HINT": "f32"
+    }  # bfloat16, its choice on some processors, is another network
+    model = openvino.Core().compile_model(HERE / "model.xml", "CPU", settings)
+    return lambda batch: model(batch)[0], [
+        side.get_length() for side in list(model.input(0).partial_shape)[1:]
+    ]
 
 
-print(f"similarity {embed(sys.argv[1]) @ embed(sys.argv[2]):.4f}")
+def pixels(path):
+    """One picture as (height, width, 3) uint8: upright, in RGB, resized as in training."""
+    with Image.open(path, formats=("JPEG", "PNG")) as image:
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    return np.asarray(upright.resize(SIZE[::-1], Image.Resampling.BILINEAR))
+
+
+def embed(run, paths):
+    """(N, D) float32, a row of length 1 for each picture."""
+    rows = []
+    for path in paths:
+        image = pixels(path)
+        views = np.stack([image, image[:, ::-1]] if SPEC["flip"] else [image])
+        batch = ((views / 255 - SPEC["mean"]) / SPEC["std"]).transpose(0, 3, 1, 2).astype(np.float32)
+        total = run(np.ascontiguousarray(batch)).sum(axis=0)
+        rows.append(total / np.linalg.norm(total))
+    return np.array(rows, dtype=np.float32).reshape(len(rows), SPEC["embedding_dim"])
+
+
+def main(first, second):
+    """Do what the head of this file says."""
+    run, shape = network()
+    if list(shape) != [3, *SIZE]:
+        sys.exit(f"the network takes {shape}, input_spec.json says {[3, *SIZE]}")
+    if not first.is_dir():
+        a, b = embed(run, [first, second])
+        return print(f"similarity {a @ b:.4f}")
+    paths = sorted(path for path in first.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not paths or second.suffix != ".npy":
+        sys.exit(f"{first} holds no .jpg or .png" if not paths else f"{second} must end in .npy")
+    np.save(second, embed(run, paths))
+    second.with_suffix(".txt").write_text("".join(f"{path.name}\n" for path in paths))
+    print(f"{len(paths)} embeddings of {SPEC['embedding_dim']} numbers in {second}")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:])) if len(sys.argv) == 3 else sys.exit(__doc__)

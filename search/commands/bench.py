@@ -1,6 +1,8 @@
 """`reid-pareto bench`: which of these packages is faster here?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,81 +11,86 @@ from rich.table import Table
 from rich.text import Text
 
 from reid.config import Target
-from reid.errors import UnverifiedError
-from reid.files import read_json
-from reid.runtime import open_artifact
-from reid.timing import DeviceLock, Latency, measure
+from reid.runtime import open_artifact, runtime_of
+from reid.timing import Comparison
+from results.ties import Interval, paired_ratio
 from results.verify import verify
 from search.console import out as console
 from search.console import print_json, progress_line
+from search.packages import compare_runtimes, package_target, unpacked
 
-__all__ = ["bench", "measure_packages"]
+__all__ = ["bench"]
 
 
 def bench(
     packages: Annotated[
-        list[Path], typer.Argument(help="Folders that pick made; the first is the reference.")
+        list[Path], typer.Argument(help="Folders or zip files that pick made; the first is the reference.")
     ],
     json: Annotated[bool, typer.Option("--json", help="Print all samples as JSON.")] = False,
 ) -> None:
-    """Time packages on this machine, each in turns with the first, with the device to themselves.
+    """Time packages on this machine in turns, with the device to themselves, and compare each with the first.
 
-    Hashes are checked first. The target (threads, batch) is that of the first package.
+    Hashes are checked first. Threads and batch are those of the first package. The ratio is the median over rounds
+    of latency by latency of the first, its 95 % interval that of a bootstrap over the rounds.
 
     Example: reid-pareto bench packages/small packages/large
     """
-    for package in packages:
-        verify(package)
-    target = _target(packages[0])
-    measured = measure_packages(packages, target)
+    with ExitStack() as stack:
+        folders = [stack.enter_context(unpacked(package)) for package in packages]
+        for folder in folders:
+            verify(folder)
+        target = package_target(folders[0])
+        progress_line(f"timing {len(packages)} packages in turns")
+        runtimes = [runtime_of(folder) for folder in folders]
+        opened = [
+            open_artifact(folder, replace(target, runtime=runtime))
+            for folder, runtime in zip(folders, runtimes, strict=True)
+        ]
+        found = compare_runtimes(opened, target)
+    rows = [_row(*one, found, index) for index, one in enumerate(zip(packages, runtimes, strict=True))]
     if json:
-        rows = [{"package": str(p), **t.to_dict()} for p, t in zip(packages, measured, strict=True)]
-        print_json({"target": _described(target), "packages": rows})
+        print_json({"target": _settings(target), **_facts(found), "packages": rows})
     else:
-        _show(packages, measured, target)
+        _show(rows, found, target)
 
 
-def measure_packages(packages: Sequence[Path], target: Target) -> tuple[Latency, ...]:
-    """Latency of each package; those after the first are timed alternately with it.
-
-    Args:
-        packages: folders whose hashes were checked, at least one.
-        target: runtime, device, threads and batch for all of them.
-
-    Raises:
-        NoDevice: this machine lacks the target's device.
-        ArtifactError: a network cannot be opened.
-    """
-    lock = DeviceLock(target.device)
-    timers = [open_artifact(package, target).timer() for package in packages]
-    measured = []
-    for package, timer in zip(packages, timers, strict=True):
-        progress_line(f"timing {package}")
-        reference: Callable[[], None] | None = None if timer is timers[0] else timers[0]
-        measured.append(measure(timer, lock=lock, reference=reference, threads=target.threads))
-    return tuple(measured)
+def _row(package: Path, runtime: str, found: Comparison, index: int) -> dict[str, Any]:
+    samples = found.samples_ms[index]
+    ratio = None if index == 0 else paired_ratio(found.rounds_ms[0], found.rounds_ms[index])
+    return {
+        "package": str(package),
+        "runtime": runtime,
+        "latency_ms": float(found.medians_ms[index]),
+        "ratio": None if ratio is None else ratio.to_dict(),
+        "samples_ms": samples.tolist(),
+    }
 
 
-def _target(package: Path) -> Target:
-    path = package / "metrics.json"
-    try:
-        return Target.from_dict(read_json(path)["target"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UnverifiedError(f"{path}: names no target; get the package anew") from error
+def _settings(target: Target) -> dict[str, Any]:
+    return {name: getattr(target, name) for name in ("device", "threads", "batch")}
 
 
-def _described(target: Target) -> dict[str, Any]:
-    return {name: getattr(target, name) for name in ("runtime", "device", "threads", "batch")}
+def _facts(found: Comparison) -> dict[str, Any]:
+    return {"trusted": found.trusted, "reason": found.reason, "kernel_drift": found.kernel_drift}
 
 
-def _show(packages: Sequence[Path], measured: Sequence[Latency], target: Target) -> None:
-    settings = ", ".join(f"{name} {value}" for name, value in _described(target).items())
-    table = Table("package", title=Text(f"latency on {settings}"))
-    for name in ("median ms", "p10 ms", "p90 ms", "to the first"):
+def _show(rows: Sequence[dict[str, Any]], found: Comparison, target: Target) -> None:
+    settings = ", ".join(f"{name} {value}" for name, value in _settings(target).items())
+    table = Table("package", "runtime", title=Text(f"latency on {settings}"))
+    for name in ("median ms", "to the first", "95 % interval"):
         table.add_column(name, justify="right")
-    table.add_column("trusted")
-    for package, latency in zip(packages, measured, strict=True):
-        figures = [f"{value:.3f}" for value in (latency.latency_ms, latency.p10_ms, latency.p90_ms)]
-        ratio = "1" if latency.ratio is None else f"{latency.ratio:.3f}"
-        table.add_row(Text(str(package)), *figures, ratio, Text("yes" if latency.trusted else latency.reason))
+    for row in rows:
+        table.add_row(
+            Text(row["package"]), row["runtime"], f"{row['latency_ms']:.3f}", *_ratio_cells(row["ratio"])
+        )
     console.print(table)
+    rounds = found.samples_ms.shape[1]
+    trust = "trusted" if found.trusted else f"not trusted: {found.reason}"
+    console.print(f"{rounds} rounds, a block of {found.samples_ms.shape[2]} each; {trust}", markup=False)
+
+
+def _ratio_cells(ratio: dict[str, float] | None) -> tuple[str, str]:
+    if ratio is None:
+        return "1", ""
+    interval = Interval(**ratio)
+    return f"{interval.value:.3f}", f"{interval.low:.3f} to {interval.high:.3f}"

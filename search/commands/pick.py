@@ -1,31 +1,25 @@
 """`reid-pareto pick`: one trial of a study becomes a folder that runs on the target."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
-from reid.config import Target
 from reid.errors import ConfigError
-from reid.runtime import open_artifact
-from results.layout import artifact_folder
-from results.package import build_package
-from results.pick import Choice
-from results.pick import pick as choose
 from results.reason import compare
-from results.record import Record
-from results.reference import Embed
+from results.settle import Standing
 from results.study import Study, open_study
 from search.console import out as console
-from search.console import print_json
+from search.console import print_json, progress_line
 from search.figures import figure_text
+from search.picking import Picked, Wishes, describe, pick_package
+from search.recheck import Rechecked
 
-__all__ = ["describe_choice", "parse_limits", "pick"]
+__all__ = ["parse_limits", "pick"]
 
 _SHOWN = ("rank1", "latency_ratio", "size_bytes")
+_TESTED = ("mAP", "rank1", "rank5")
 
 
 def pick(
@@ -44,27 +38,36 @@ def pick(
         typer.Option("--max-drop", metavar="METRIC=VALUE", help="Largest loss against the baseline."),
     ] = None,
     trial: Annotated[int | None, typer.Option(help="Number of the trial, instead of limits.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The study's dataset, if it is not where the study was run.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Time the candidates again and evaluate them.")
+    ] = True,
+    zipped: Annotated[bool, typer.Option("--zip", help="Also write OUT.zip.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the choice as JSON.")] = False,
 ) -> None:
     """Choose a trial and package it: within a latency the most accurate, within an accuracy the fastest.
 
-    Without a limit the knee of the front is taken. Only validation figures decide.
+    Without a limit the knee of the front is taken. The choice and its runners-up are timed again in turns and compared
+    query by query on the validation identities; of those that cannot be told apart the smallest wins. The test split
+    is evaluated for the winner and decides nothing.
 
     Example: reid-pareto pick runs/market --max latency_ms=5 --max-drop mAP=0.02 --out packages/door-camera
     """
     opened = open_study(study)
-    choice = choose(
-        opened,
+    wishes = Wishes(
         maximum=parse_limits(maximum or (), "--max"),
         minimum=parse_limits(minimum or (), "--min"),
         max_drop=parse_limits(max_drop or (), "--max-drop"),
         trial=trial,
     )
-    build_package(opened, choice.record, out, embed=_embedder(opened, choice.record))
+    picked = pick_package(opened, wishes, out, data=data, check=check, zipped=zipped, say=progress_line)
     if json:
-        print_json(describe_choice(choice, out))
-    else:
-        _show(choice, opened, out)
+        print_json(describe(picked))
+        return
+    for line in _lines(picked, opened):
+        console.print(line, markup=False)
 
 
 def parse_limits(texts: Sequence[str], option: str) -> dict[str, float]:
@@ -86,41 +89,48 @@ def parse_limits(texts: Sequence[str], option: str) -> dict[str, float]:
     return limits
 
 
-def describe_choice(choice: Choice, package: Path) -> dict[str, Any]:
-    """What `pick --json` prints, as plain values."""
-    return {
-        "trial": choice.record.number,
-        "reason": choice.reason,
-        "metrics": choice.record.metrics,
-        "params": choice.record.params,
-        "runners_up": [
-            {"trial": runner.record.number, "trade": runner.trade, "metrics": runner.record.metrics}
-            for runner in choice.runners_up
-        ],
-        "prices": [
-            {"limit": price.wish, "trial": price.record.number, "gain": price.gain} for price in choice.prices
-        ],
-        "package": str(package),
-    }
-
-
-def _embedder(study: Study, record: Record) -> Embed:
-    # Opened at the call, which comes after the hashes of the artifact were checked.
-    def embed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        target = Target.from_dict(record.config.get("target", {}))
-        return open_artifact(artifact_folder(study.path, record.number), target).embed(images)
-
-    return embed
-
-
-def _show(choice: Choice, study: Study, package: Path) -> None:
+def _lines(picked: Picked, study: Study) -> Iterator[str]:
+    choice = picked.choice
     metrics = choice.record.metrics
     names = [name for name in (*study.objectives, *_SHOWN) if name in metrics]
-    lines = [choice.reason, f"  {', '.join(f'{name} {figure_text(name, metrics[name])}' for name in names)}"]
+    yield choice.reason
+    yield f"  {', '.join(f'{name} {figure_text(name, metrics[name])}' for name in names)}"
     if study.baseline is not None and all(name in study.baseline.metrics for name in study.objectives):
-        lines.append(f"  baseline: {compare(study.baseline, choice.record, study.objectives)}")
-    lines += [f"  next: trial {runner.record.number}, {runner.trade}" for runner in choice.runners_up]
-    lines += [f"  without {p.wish}: trial {p.record.number}, {p.gain}" for p in choice.prices]
-    lines += [f"package: {package}", f"check it anywhere with: reid-pareto verify {package}"]
-    for line in lines:
-        console.print(line, markup=False)
+        yield f"  baseline: {compare(study.baseline, choice.record, study.objectives)}"
+    for runner in choice.runners_up:
+        yield f"  next: trial {runner.record.number}, {runner.trade}"
+    for price in choice.prices:
+        yield f"  without {price.wish}: trial {price.record.number}, {price.gain}"
+    for offer in choice.offers:
+        yield f"  {offer.given} would buy: trial {offer.record.number}, {offer.gain}"
+    if picked.rechecked is None:
+        yield f"  {picked.unchecked}"
+    else:
+        yield from _measured(picked.rechecked)
+    yield f"package: {picked.package}"
+    if picked.zipped is not None:
+        yield f"zip: {picked.zipped}"
+    yield f"check it anywhere with: reid-pareto verify {picked.zipped or picked.package}"
+
+
+def _measured(found: Rechecked) -> Iterator[str]:
+    chosen, *others = found.settled.standings
+    recorded = chosen.record.metrics.get("latency_ms")
+    machine = "" if found.same_machine else ", on another machine"
+    before = "" if recorded is None else f", recorded {recorded:.3g} ms{machine}"
+    yield f"  timed again in turns: trial {chosen.record.number} {chosen.latency_ms:.3g} ms{before}"
+    for other in others:
+        yield f"    trial {other.record.number} {other.latency_ms:.3g} ms, {_against(other)}"
+    shown = [f"{name} {figure_text(name, found.test[name])}" for name in _TESTED if name in found.test]
+    yield f"  test split: {', '.join(shown)}"
+    for doubt in found.doubts:
+        yield f"  {doubt}"
+
+
+def _against(one: Standing) -> str:
+    ratio, difference = one.ratio, one.difference
+    text = (
+        f"{ratio.value:.3g} times as long (95 %: {ratio.low:.3g} to {ratio.high:.3g}), mAP {difference.value:+.4f} "
+        f"({difference.low:+.4f} to {difference.high:+.4f})"
+    )
+    return text + (", a tie" if one.tied else "") + (f", {one.broken}" if one.broken else "")

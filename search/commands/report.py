@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from reid.errors import ConfigError
 from results.study import open_study
 from search.console import out as console
 
@@ -13,18 +14,26 @@ __all__ = ["report"]
 
 def report(
     study: Annotated[Path, typer.Argument(help="Folder of the study.")],
-    out: Annotated[Path, typer.Option("--out", help="HTML file to write.")],
+    out: Annotated[Path | None, typer.Option("--out", help="HTML file to write.")] = None,
     png: Annotated[Path | None, typer.Option("--png", help="Also draw the front into this PNG file.")] = None,
+    svg: Annotated[Path | None, typer.Option("--svg", help="Also draw the front into this SVG file.")] = None,
 ) -> None:
-    """Write a self-contained page with the front, every trial and its configuration.
+    """Write a self-contained page to choose a trial on, the front as a picture, or both.
 
-    Example: reid-pareto report runs/market --out report.html --png front.png
+    Example: reid-pareto report runs/market --out report.html --png front.png --svg front.svg
     """
-    from results.report import write_report  # here, because plotly is slow to import
-
+    if out is None and png is None and svg is None:
+        raise ConfigError("report writes nothing: give --out report.html, --png front.png or --svg front.svg")
+    for path, suffix in ((png, ".png"), (svg, ".svg")):
+        if path is not None and path.suffix.lower() != suffix:
+            raise ConfigError(f"--{suffix[1:]} {path} must end in {suffix}")
     opened = open_study(study)
-    console.print(f"report: {write_report(opened, out)}", markup=False)
-    if png is not None:
-        from results.front_image import write_front_png
+    if out is not None:
+        from results.report import write_report  # here, because plotly is slow to import
 
-        console.print(f"picture: {write_front_png(opened, png)}", markup=False)
+        console.print(f"report: {write_report(opened, out)}", markup=False)
+    for path in (png, svg):
+        if path is not None:
+            from results.front_image import write_front_image
+
+            console.print(f"picture: {write_front_image(opened, path)}", markup=False)

@@ -1,5 +1,6 @@
 import itertools
 import math
+import time
 
 import numpy as np
 import pytest
@@ -62,6 +63,33 @@ def test_scales_with_an_objective(scale: float, points: list[tuple[float, float]
     scaled = [(accuracy, scale * cost) for accuracy, cost in points]
     volume = hypervolume(points, BOTH, [0.0, 1.0])
     assert hypervolume(scaled, BOTH, [0.0, scale]) == pytest.approx(scale * volume, abs=1e-12)
+
+
+# Coarse, so that duplicates, shared coordinates and the reference's own value meet often.
+heights = st.integers(-1, 4).map(float) | st.sampled_from([math.nan, -math.inf])
+
+
+@given(data=st.data(), objectives=st.integers(2, 4))
+def test_equals_counted_cells_whatever_comes(data: st.DataObject, objectives: int) -> None:
+    point = st.lists(heights, min_size=objectives, max_size=objectives)
+    points = data.draw(st.lists(point, max_size=10))
+    directions = data.draw(st.lists(st.sampled_from(BOTH), min_size=objectives, max_size=objectives))
+    signs = [1.0 if direction == "maximize" else -1.0 for direction in directions]
+    counting = np.array([p for p in points if all(height > 0 for height in p)]).reshape(-1, objectives)
+    expected = by_counting(counting.astype(np.int64)) if len(counting) else 0
+    signed = [[sign * height for sign, height in zip(signs, p, strict=True)] for p in points]
+    assert hypervolume(signed, directions, np.zeros(objectives)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("objectives", [2, 3])
+def test_a_front_of_ten_thousand_in_half_a_second(objectives: int) -> None:
+    points = np.abs(np.random.default_rng(0).normal(size=(10_000, objectives)))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    begun = time.process_time()
+    volume = hypervolume(points, ["maximize"] * objectives, np.zeros(objectives))
+    assert time.process_time() - begun <= 0.5
+    # The points lie on the sphere: the volume is nearly that of its positive part.
+    assert volume == pytest.approx({2: math.pi / 4, 3: math.pi / 6}[objectives], rel=0.02)
 
 
 def test_what_is_not_better_than_the_reference_adds_nothing() -> None:

@@ -10,8 +10,10 @@ import spaces
 from reid.config import TrialConfig
 from reid.errors import ArtifactError, ConfigError, ResourceError, UnverifiedError
 from results import Study, commit, commit_artifact, commit_fact
-from results.package import build_package
+from results.package import build_package, figures_on_test
+from results.package_manifest import write_package_manifest
 from results.reference import reference_images
+from results.sealed import read_sealed, seal
 from results.verify import verify
 from tests.results.conftest import HOME, SIZE, Embed, embedder, trial, write_network
 
@@ -24,6 +26,7 @@ FILES = {
     "model_card.md",
     "reference.json",
     "reproduce.yaml",
+    "requirements.txt",
 }
 
 
@@ -78,6 +81,23 @@ def test_test_split_figures_are_passed_on(study: Study, tmp_path: Path, embed: E
     package = build_package(study, study.record(5), tmp_path / "package", embed=embed)
     assert json.loads((package / "metrics.json").read_text())["test"]["metrics"]["mAP"] == 0.711
     assert "| this network, test split | 71.1 % | 83.2 % |" in (package / "model_card.md").read_text()
+
+
+def test_test_figures_stand_beside_those_of_the_baseline(study: Study, tmp_path: Path, embed: Embed) -> None:
+    # Plain figures, as a benchmark commits them, and figures with their protocol, as a pick does.
+    commit_fact(study, 5, "test", {"metrics": {"mAP": 0.711, "rank1": 0.832}, "queries": 3368})
+    commit_fact(study, -1, "test", {"mAP": 0.801, "rank1": 0.9})
+    card = (build_package(study, study.record(5), tmp_path / "p", embed=embed) / "model_card.md").read_text()
+    assert "| this network, test split | 71.1 % | 83.2 % |" in card
+    assert "| dense fp32 baseline, test split | 80.1 % | 90.0 % |" in card
+    assert figures_on_test({"metrics": {"mAP": 0.5}, "queries": 7}) == {"mAP": 0.5}
+    assert figures_on_test({"mAP": 0.5, "protocol": "x", "rerank": False}) == {"mAP": 0.5}
+    assert figures_on_test(None) == {}
+
+
+def test_requirements_are_what_the_program_imports(package: Path) -> None:
+    names = [line.split(">=")[0] for line in (package / "requirements.txt").read_text().splitlines()]
+    assert names == ["onnxruntime", "numpy", "pillow"]
 
 
 def test_card_says_what_it_is_and_what_not(package: Path) -> None:
@@ -234,6 +254,40 @@ def test_other_embeddings_are_found(package: Path, tmp_path: Path) -> None:
     narrow = embedder(write_network(tmp_path / "narrow.onnx", width=4))
     with pytest.raises(UnverifiedError, match=r"\(4, 8\), the network gives \(4, 4\)"):
         verify(package, narrow)
+
+
+def reseal(package: Path) -> None:
+    """What somebody does who alters a package and knows how manifests are made."""
+    (package / "manifest.json").unlink()
+    write_package_manifest(package)
+
+
+@pytest.mark.parametrize(
+    "name", ["weights.pkl", "model.pth", "run.sh", "libcustom.so", "setup.py", "embed.py.bak"]
+)
+def test_a_kind_of_file_that_runs_is_refused_though_the_manifest_lists_it(package: Path, name: str) -> None:
+    (package / name).write_bytes(b"")
+    reseal(package)
+    with pytest.raises(UnverifiedError, match=r"is no kind of file that a package holds"):
+        verify(package)
+
+
+def test_another_program_is_told_though_the_manifest_fits(package: Path) -> None:
+    assert verify(package).program_known
+    (package / "embed.py").write_text("print('pwned')\n")
+    reseal(package)
+    assert not verify(package).program_known
+
+
+@pytest.mark.parametrize("name", ["../outside.json", "/etc/passwd.json", "more/inside.json"])
+def test_a_name_that_points_elsewhere_is_refused(package: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "outside.json").write_text("{}")
+    manifest = read_sealed(package / "manifest.json")
+    manifest["files"][name] = manifest["files"]["metrics.json"]
+    text = json.dumps(seal(manifest), indent=2, sort_keys=True) + "\n"
+    (package / "manifest.json").write_text(text)
+    with pytest.raises(UnverifiedError, match="is missing"):
+        verify(package)
 
 
 def test_reference_images_follow_the_formula() -> None:

@@ -1,8 +1,11 @@
 """The commands that read a study or a package, on real ONNX files through the real runtime."""
 
 import json
+import shutil
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import typer
@@ -12,15 +15,18 @@ from typer.testing import CliRunner
 from reid.errors import ConfigError, NothingFeasible, UnverifiedError
 from reid.export.metadata import write_metadata
 from reid.export.spec import InputSpec
-from reid.files import read_json
+from reid.files import read_json, sha256_of
 from results import Study
+from results.package_manifest import write_package_manifest
 from search.commands.bench import bench
+from search.commands.export_target import export_target
 from search.commands.pick import parse_limits, pick
 from search.commands.report import report
+from search.commands.review import review
 from search.commands.verify import verify
 
 app = typer.Typer()
-for command in (pick, verify, report, bench):
+for command in (pick, verify, report, bench, export_target, review):
     app.command()(command)
 
 
@@ -46,26 +52,37 @@ def test_pick_then_verify_then_bench(study: Study, tmp_path: Path) -> None:
     assert "mAP 78.0 %, latency_ms 5 ms, rank1 88.0 %" in picked.stdout
     assert "next: trial 5, mAP 0.74 (-0.04), latency_ms 3 (-2)" in picked.stdout
     assert "without latency_ms <= 5.5: trial 0, mAP 0.8 (+0.02), latency_ms 8 (+3)" in picked.stdout
+    assert "1 ms more buys nothing, latency_ms +3 would buy: trial 0, mAP 0.8 (+0.02)" in picked.stdout
+    assert (
+        "nothing was timed again or evaluated: the dataset is not at /home/some-user/data/market"
+        in picked.stdout
+    )
     assert f"reid-pareto verify {large}" in picked.stdout
     as_json = call("pick", study.path, "--trial", 5, "--out", small, "--json")
     assert json.loads(as_json.stdout)["trial"] == 5
     verified = json.loads(call("verify", small, "--json").stdout)
     assert verified["min_cosine"] == pytest.approx(1, abs=1e-6)
-    assert len(verified["files"]) == 7
-    assert "is as it was packed: 7 files" in call("verify", large).stdout
+    assert len(verified["files"]) == 8
+    assert verified["program_known"]
+    assert "is as it was packed: 8 files" in call("verify", large).stdout
     timed = json.loads(call("bench", large, small, "--json").stdout)
-    assert timed["target"] == {"runtime": "onnxruntime", "device": "cpu", "threads": 1, "batch": 1}
+    assert timed["target"] == {"device": "cpu", "threads": 1, "batch": 1}
     first, second = timed["packages"]
     assert first["ratio"] is None
-    assert second["ratio"] == pytest.approx(second["latency_ms"] / second["reference_ms"])
+    # The median of the rounds' ratios, its interval, and the two medians tell the same of equal networks.
+    ratio = second["ratio"]
+    assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]
+    rounds = [np.median(row["samples_ms"], axis=1) for row in (first, second)]
+    assert ratio["value"] == pytest.approx(np.median(rounds[1] / rounds[0]), rel=1e-3)
 
 
 def test_bench_shows_a_row_for_each(study: Study, tmp_path: Path) -> None:
     call("pick", study.path, "--out", tmp_path / "one")
     shown = call("bench", tmp_path / "one")
     assert shown.exception is None
-    assert "latency on runtime onnxruntime, device cpu, threads 1, batch 1" in shown.stdout
+    assert "latency on device cpu, threads 1, batch 1" in shown.stdout
     assert "median ms" in shown.stdout
+    assert "rounds, a block of 5 each" in shown.stdout
 
 
 @pytest.mark.parametrize("command", ["verify", "bench"])
@@ -95,6 +112,124 @@ def test_nothing_within_the_limits_makes_nothing(study: Study, tmp_path: Path) -
     assert not (tmp_path / "package").exists()
 
 
+def test_zip_is_the_same_each_time_and_verifies(study: Study, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        made = call("pick", study.path, "--trial", 5, "--zip", "--out", tmp_path / name / "door")
+        assert made.exception is None
+        assert f"reid-pareto verify {tmp_path / name / 'door.zip'}" in made.stdout
+    first, second = tmp_path / "a" / "door.zip", tmp_path / "b" / "door.zip"
+    assert first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(first) as table:
+        names = table.namelist()
+        assert names == sorted(f"door/{path.name}" for path in (tmp_path / "a" / "door").iterdir())
+        assert {entry.date_time for entry in table.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    renamed = first.rename(tmp_path / "renamed.zip")
+    assert f"{renamed} is as it was packed: 8 files" in call("verify", renamed).stdout
+    refused = call("pick", study.path, "--trial", 3, "--zip", "--out", tmp_path / "b" / "door")
+    assert isinstance(refused.exception, ConfigError)
+
+
+def test_any_changed_byte_of_a_zip_is_found(study: Study, tmp_path: Path) -> None:
+    call("pick", study.path, "--trial", 5, "--zip", "--out", tmp_path / "door")
+    path = tmp_path / "door.zip"
+    content = path.read_bytes()
+    places = [round(i * (len(content) - 1) / 30) for i in range(31)]
+    flipped = [content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :] for i in places]
+    for changed in (*flipped, content[:-1], content + b"\n", b"", b"PK"):
+        path.write_bytes(changed)
+        refused = call("verify", path)
+        assert isinstance(refused.exception, UnverifiedError), refused.exception
+        assert refused.exception.exit_code == 6
+        assert "\n" not in str(refused.exception)
+
+
+@pytest.mark.parametrize("names", [["../out.json"], ["a.json"], ["p/x.json", "q/y.json"], ["/etc/x.json"]])
+def test_hostile_zips_are_refused_and_leave_nothing(tmp_path: Path, names: list[str]) -> None:
+    path = tmp_path / "in" / "p.zip"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as table:
+        for name in names:
+            table.writestr(name, "{}")
+    refused = call("verify", path)
+    assert isinstance(refused.exception, UnverifiedError)
+    assert [one.name for one in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_malicious_network_is_refused_though_the_manifest_fits(study: Study, tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    call("pick", study.path, "--trial", 5, "--out", package)
+    path = package / "model.onnx"
+    (tmp_path / "secret").write_bytes(bytes(192))
+    for harm in ("external", "custom"):
+        model = onnx.load(path)
+        if harm == "external":
+            weight = model.graph.initializer[0]
+            onnx.external_data_helper.set_external_data(weight, "../secret")
+            weight.ClearField("raw_data")
+            weight.data_location = onnx.TensorProto.EXTERNAL
+        else:
+            model.graph.node[0].domain = "evil.ops"
+        changed = tmp_path / harm
+        shutil.copytree(package, changed)
+        (changed / "model.onnx").write_bytes(model.SerializeToString())
+        (changed / "manifest.json").unlink()
+        write_package_manifest(changed)
+        refused = call("verify", changed)
+        assert isinstance(refused.exception, UnverifiedError), refused.exception
+        assert ("external data" if harm == "external" else "evil.ops") in str(refused.exception)
+
+
+def test_export_to_openvino_and_back_to_the_clock(study: Study, tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="openvino is not installed (an extra)")
+    source, made = tmp_path / "source", tmp_path / "made"
+    call("pick", study.path, "--trial", 5, "--zip", "--out", source)
+    exported = json.loads(
+        call("export-target", f"{source}.zip", "--target", "openvino", "--out", made, "--json").stdout
+    )
+    assert exported["min_cosine"] > 0.999
+    assert {path.name for path in made.iterdir()} == {
+        "embed.py", "input_spec.json", "manifest.json", "metrics.json", "model.bin", "model.xml", "model_card.md",
+        "reference.json", "reproduce.yaml", "requirements.txt",
+    }  # fmt: skip
+    assert json.loads(call("verify", made, "--json").stdout)["min_cosine"] > 0.9999
+    metrics = json.loads((made / "metrics.json").read_text())
+    assert metrics["target"]["runtime"] == "openvino"
+    assert metrics["source"] == json.loads((source / "metrics.json").read_text())
+    assert metrics["conversion"]["model_sha256"] == sha256_of(source / "model.onnx")
+    assert "Converted for openvino" in (made / "model_card.md").read_text()
+    assert (made / "requirements.txt").read_text().startswith("openvino>=")
+    assert (
+        "for openvino"
+        in call("export-target", source, "--target", "openvino", "--fp16", "--out", f"{made}-half").stdout
+    )
+    timed = json.loads(call("bench", source, made, "--json").stdout)
+    assert [row["runtime"] for row in timed["packages"]] == ["onnxruntime", "openvino"]
+
+
+def test_export_refuses_what_it_cannot_do(study: Study, tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="openvino is not installed (an extra)")
+    source, made = tmp_path / "source", tmp_path / "made"
+    call("pick", study.path, "--trial", 5, "--out", source)
+    unknown = call("export-target", source, "--target", "tensorrt", "--out", made)
+    assert isinstance(unknown.exception, ConfigError)
+    assert "known: openvino" in str(unknown.exception)
+    assert isinstance(
+        call("export-target", source, "--target", "openvino", "--out", source).exception, ConfigError
+    )
+    call("export-target", source, "--target", "openvino", "--out", made)
+    again = call("export-target", made, "--target", "openvino", "--out", tmp_path / "twice")
+    assert "made for openvino" in str(again.exception)
+    for path, name in ((made, "model.bin"), (made, "model.xml"), (source, "model.onnx")):
+        content = (path / name).read_bytes()
+        (path / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert isinstance(call("verify", path).exception, UnverifiedError)
+        (path / name).write_bytes(content)
+    (source / "model.onnx").write_bytes(b"")
+    refused = call("export-target", source, "--target", "openvino", "--out", tmp_path / "no")
+    assert isinstance(refused.exception, UnverifiedError)
+    assert not (tmp_path / "no").exists()
+
+
 def test_report_and_picture(study: Study, tmp_path: Path) -> None:
     made = call("report", study.path, "--out", tmp_path / "report.html", "--png", tmp_path / "front.png")
     assert made.exception is None
@@ -102,9 +237,9 @@ def test_report_and_picture(study: Study, tmp_path: Path) -> None:
     assert (tmp_path / "front.png").read_bytes()[1:4] == b"PNG"
 
 
-@pytest.mark.parametrize("command", [pick, verify, report, bench])
+@pytest.mark.parametrize("command", [pick, verify, report, bench, export_target, review])
 def test_help_shows_an_example(command: object) -> None:
-    name = getattr(command, "__name__")  # noqa: B009
+    name = getattr(command, "__name__").replace("_", "-")  # noqa: B009
     assert f"Example: reid-pareto {name}" in " ".join(call(name, "--help").stdout.split())
 
 

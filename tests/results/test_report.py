@@ -4,19 +4,25 @@ import hashlib
 import json
 import re
 import struct
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from plotly.offline import get_plotlyjs
 
-from results import Study, commit
-from results.front_image import write_front_png
-from results.report import write_report
+from benchmarks.synthetic import snapshot
+from reid.errors import ConfigError
+from results import Study, commit, commit_fact
+from results.front_image import write_front_image, write_front_png
+from results.report import render, render_snapshot, write_report
 from results.report_data import Snapshot, axes_of, kinds_of, limit_lines, report_data
+from search.commands.report import report
 from tests.results.conftest import trial
 from tests.results.samples import failed_record, make_study
 
+ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'`javascript:alert(3)\u202e&lt;"
 
 
@@ -61,7 +67,7 @@ def hostile_study(folder: Path) -> Study:
     study = make_study(
         folder, name=HOSTILE, dataset={"name": HOSTILE}, limits=[f"{HOSTILE} <= 3"], protocol=HOSTILE
     )
-    strange = trial(0, 0.5, 2.0)
+    strange = trial(0, 0.5, 2.0, checks={"widths": {HOSTILE: [8, 4]}, "layers": {HOSTILE: [HOSTILE]}})
     strange.params[HOSTILE] = HOSTILE
     strange.config["backbone"] = HOSTILE
     strange.metrics[HOSTILE] = 1.0
@@ -73,7 +79,7 @@ def hostile_study(folder: Path) -> Study:
 
 def test_page_holds_every_trial_with_its_standing(study: Study, tmp_path: Path) -> None:
     page = page_of(study, tmp_path)
-    data = json.loads(page.unpacked("data"))
+    data, details = json.loads(page.unpacked("data")), json.loads(page.unpacked("details"))
     kinds = {entry["n"]: entry["kind"] for entry in data["trials"]}
     assert kinds == {
         0: "front", 1: "dominated", 2: "dominated", 3: "front", 4: "untrusted", 5: "front", 6: "infeasible",
@@ -81,23 +87,59 @@ def test_page_holds_every_trial_with_its_standing(study: Study, tmp_path: Path) 
     }  # fmt: skip
     fifth = next(entry for entry in data["trials"] if entry["n"] == 5)
     record = study.record(5)
-    assert fifth["params"] == record.params
-    assert fifth["metrics"]["latency_p90_ms"] == pytest.approx(record.metrics["latency_p90_ms"], rel=1e-5)
-    assert {**data["shared"], **fifth.get("config", {}), **fifth["params"]} == record.config
+    params = {k: v for k, v in zip(data["params"], fifth["params"], strict=True) if v is not None}
+    assert params == record.params
+    assert dict(zip(data["metrics"], fifth["metrics"], strict=True)) == record.metrics, "exact, as pick needs"
+    assert {**data["shared"], **details["5"].get("config", {}), **params} == record.config
     assert data["suggested"] == 5
     assert data["baseline"]["latency_ms"] == 16.0
     assert [limit["value"] for limit in data["limits"]] == [8.5, pytest.approx(0.44), pytest.approx(9.6)]
+    assert details.keys() == {str(number) for number in kinds}
+
+
+def test_what_a_click_shows_comes_from_the_record(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    checks = {
+        "latency": {"samples_ms": [2.0, 2.1, 2.2, 9.0], "reason": "busy", "trusted": True},
+        "widths": {"layer1": [64, 20]},
+        "layers": {"quantized": ["layer1"], "float": ["head"]},
+        "repeats": {"mAP": [0.49, 0.51]},
+        "parity_min_cosine": 0.9999998,
+    }
+    commit(study, trial(0, 0.5, 2.0, checks=checks))
+    commit_fact(study, 0, "test", {"mAP": 0.48})
+    data = report_data(Snapshot.of(study))
+    known = data["details"]["0"]
+    assert known["widths"] == {"layer1": [64, 20]}
+    assert known["layers"] == {"quantized": ["layer1"], "float": ["head"]}
+    assert known["timing"] == {"reason": "busy", "trusted": True}
+    assert known["checks"] == {"parity_min_cosine": 0.9999998}
+    assert known["test"] == {"mAP": 0.48}
+    assert known["curves"] == [["prune", {"loss": [1.25, 0.75]}]]
+    assert sum(known["latency"]["counts"]) + known["latency"]["above"] == 4
+    assert data["trials"][0]["repeats"] == {"mAP": [0.49, 0.51]}
+    assert data["stages"] == ["dense", "prune"]
+    assert data["trials"][0]["stages"] == [[0, 0.2, 1, 0], [1, 61.5, 0, 1]]
 
 
 def test_head_names_what_was_asked(study: Study, tmp_path: Path) -> None:
-    text = page_of(study, tmp_path).text
-    assert "market-resnet18" in text
-    assert "maximize mAP, minimize latency_ms" in text
-    assert "mAP >= baseline - 0.40 (0.44)" in text
-    assert "mAP 0.84, latency_ms 16" in text
-    assert "7 complete, 1 failed, 1 infeasible; the last on 2026-11-21 at 08:01 UTC" in text
-    assert "Trial 5 is the knee" in text
-    assert "reid-pareto pick STUDY --trial 5 --out PACKAGE" in text
+    page = page_of(study, tmp_path)
+    assert "market-resnet18" in page.text
+    assert "maximize mAP, minimize latency_ms" in page.text
+    assert "mAP >= baseline - 0.40 (0.44)" in page.text
+    assert "mAP 0.84, latency_ms 16" in page.text
+    assert "7 complete, 1 failed, 1 infeasible; the last on 2026-11-21 at 08:01 UTC" in page.text
+    assert "Trial 5 is the knee" in page.text
+    data = json.loads(page.unpacked("data"))
+    assert data["command"] == f"reid-pareto pick {study.path}"
+    assert data["out"] == "market-resnet18"
+
+
+def test_the_command_quotes_the_folder_of_the_study(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "it's a $(study)")
+    command = report_data(Snapshot.of(study))["command"]
+    said = subprocess.run(["sh", "-c", f'set -- {command}; printf %s "$3"'], capture_output=True, text=True)
+    assert said.stdout == str(study.path)
 
 
 def test_policy_allows_the_two_scripts_and_nothing_else(study: Study, tmp_path: Path) -> None:
@@ -117,9 +159,15 @@ def test_policy_allows_the_two_scripts_and_nothing_else(study: Study, tmp_path: 
 def test_page_asks_for_nothing_from_outside(study: Study, tmp_path: Path) -> None:
     page = page_of(study, tmp_path)
     sources = [v for _, n, v in page.attributes if n in ("src", "href", "action", "data", "srcset")]
-    assert sources == ["data:,"]
+    assert sources == ["data:,", "#wishes"]
     own = page.scripts["app"]
     assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|fetch\(|https?:", own)
+
+
+def test_the_live_page_finds_its_places(study: Study) -> None:
+    page = render(study)
+    assert page.count("</body>") == 1
+    assert page.count('<meta http-equiv="Content-Security-Policy" content="default-src') == 1
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
@@ -129,8 +177,9 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert {(t, n) for t, n, _ in page.attributes} == {(t, n) for t, n, _ in calm.attributes}
     data = json.loads(page.unpacked("data"))
     visible = HOSTILE.replace("\u202e", "")
-    assert data["trials"][0]["params"][visible] == visible
-    assert data["trials"][2]["error"] == f"{visible[:100]}: {visible}"
+    assert visible in data["params"]
+    assert data["trials"][0]["params"][data["params"].index(visible)] == visible
+    assert data["trials"][2]["error"] == [visible[:100], visible]
     assert visible in page.text
 
 
@@ -186,7 +235,51 @@ def test_settings_that_all_trials_share_are_held_once(tmp_path: Path) -> None:
     data = report_data(Snapshot.of(study))
     assert data["shared"]["backbone"] == "resnet18"
     assert "round_to" in data["shared"]
-    assert not any("config" in entry for entry in data["trials"]), "all that differs was searched"
+    assert not any("config" in entry for entry in data["details"].values()), "all that differs was searched"
+
+
+def test_a_page_that_grows_too_large_leaves_details_out_of_the_front_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study = snapshot(150)
+    whole = Page(render_snapshot(study))
+    size = len(render_snapshot(study).encode())
+    monkeypatch.setattr("results.report._PAGE_BYTES", size - 10_000)
+    page = render_snapshot(study)
+    assert len(page.encode()) <= size - 10_000
+    kept = json.loads(Page(page).unpacked("details"))
+    assert 0 < len(kept) < len(json.loads(whole.unpacked("details")))
+    front = {str(t["n"]) for t in json.loads(whole.unpacked("data"))["trials"] if t["kind"] == "front"}
+    assert front <= kept.keys()
+
+
+def test_opens_and_reports_where_torch_ray_and_optuna_are_not(study: Study, tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('torch', 'torchvision', 'ray', 'optuna', 'onnxruntime', 'sklearn'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "from pathlib import Path\n"
+        "from results.front_image import write_front_image\n"
+        "from results.pick import pick\n"
+        "from results.report import write_report\n"
+        "from results.study import open_study\n"
+        "study = open_study(sys.argv[1])\n"
+        "write_report(study, Path(sys.argv[2]) / 'report.html')\n"
+        "write_front_image(study, Path(sys.argv[2]) / 'front.svg')\n"
+        "print(pick(study).record.number, study.hypervolume())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(study.path), str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["5", str(study.hypervolume())]
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == render(study)
 
 
 def test_picture_is_a_png_of_the_front(study: Study, tmp_path: Path) -> None:
@@ -196,8 +289,31 @@ def test_picture_is_a_png_of_the_front(study: Study, tmp_path: Path) -> None:
     assert struct.unpack(">II", header[16:24]) == (1200, 750)
 
 
+def test_picture_is_an_svg_with_searchable_words(study: Study, tmp_path: Path) -> None:
+    text = write_front_image(study, tmp_path / "front.svg").read_text()
+    assert ">market-resnet18</text>" in text
+    assert ">latency not trusted</text>" in text
+    again = write_front_image(study, tmp_path / "again.svg").read_text()
+    assert text == again
+    with pytest.raises(ConfigError, match=r"must end in \.png or \.svg"):
+        write_front_image(study, tmp_path / "front.pdf")
+
+
 def test_picture_of_hostile_and_empty_studies(tmp_path: Path) -> None:
     study = make_study(tmp_path, name="costs $\\frac{1}{0$ \u202e", limits=["latency_ms <= 8"])
     write_front_png(study, tmp_path / "empty.png")
     commit(study, trial(0, 0.5, 2.0))
     assert write_front_png(study, tmp_path / "one.png").stat().st_size > 5000
+
+
+def test_command_writes_what_it_is_asked_for(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, png, svg = (tmp_path / f"r.{kind}" for kind in ("html", "png", "svg"))
+    report(study.path, out=out, png=png, svg=svg)
+    assert all(path.stat().st_size > 5000 for path in (out, png, svg))
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    with pytest.raises(ConfigError, match="writes nothing"):
+        report(study.path)
+    with pytest.raises(ConfigError, match=r"--svg .* must end in \.svg"):
+        report(study.path, svg=tmp_path / "front.png")

@@ -1,0 +1,186 @@
+"""The choice after its candidates were measured again: broken limits, ties, and who wins them.
+
+Accuracy is compared on the validation identities alone: nothing is selected on the test split.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reid.errors import NothingFeasible
+from results.pick import Choice, ReadableStudy, with_record
+from results.reason import join
+from results.record import Record
+from results.ties import SAME_LATENCY, Interval, paired_difference, paired_ratio
+from results.wish import figure, kind_of
+
+__all__ = ["Evidence", "Settled", "Standing", "settle"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evidence:
+    """What was measured of one candidate at the pick.
+
+    Attributes:
+        precision: (Q,) average precision of each validation query, in the same order for all candidates.
+        rounds_ms: (R,) median latency of each round; the candidates were timed in turns, so rounds pair.
+    """
+
+    precision: NDArray[np.float64]
+    rounds_ms: NDArray[np.float64]
+
+    @property
+    def latency_ms(self) -> float:
+        """Median of the rounds."""
+        return float(np.median(self.rounds_ms))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One candidate against the chosen one.
+
+    Attributes:
+        record: the candidate.
+        latency_ms: as timed at the pick.
+        difference: mean average precision minus that of the choice.
+        ratio: latency over that of the choice.
+        tied: it cannot be told apart from the best candidate in what was wanted.
+        broken: text of a latency limit that the new timing breaks and by how much, or empty.
+    """
+
+    record: Record
+    latency_ms: float
+    difference: Interval
+    ratio: Interval
+    tied: bool
+    broken: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A choice that was checked.
+
+    Attributes:
+        choice: with the trial that is to be packaged; its reason tells of ties and broken limits.
+        standings: the chosen one first, then the others in the order of the first choice.
+    """
+
+    choice: Choice
+    standings: tuple[Standing, ...]
+
+
+def settle(
+    choice: Choice,
+    evidence: Mapping[int, Evidence],
+    study: ReadableStudy,
+    *,
+    trusted: bool,
+    same_machine: bool,
+) -> Settled:
+    """Choose anew among the candidates of a choice, now that they were measured side by side.
+
+    A candidate whose new latency breaks a limit on `latency_ms` by more than `SAME_LATENCY` is out. Among the
+    rest, those that cannot be told apart from the first in any wanted objective are ties, and the smallest file
+    wins. A named trial has no candidates and stays.
+
+    Args:
+        choice: the first choice with its runners-up.
+        evidence: number of each candidate -> what was measured.
+        study: read side of the study that the choice is from.
+        trusted: the new latencies may be believed; without that they neither break a limit nor make a tie.
+        same_machine: the records' latencies come from this machine, so that limits hold for the new ones.
+
+    Raises:
+        NothingFeasible: every candidate breaks a latency limit now; names each and by how much.
+    """
+    candidates = [choice.record, *(runner.record for runner in choice.runners_up)]
+    broken = {
+        record.number: _broken(choice, evidence[record.number], trusted and same_machine)
+        for record in candidates
+    }
+    left = [record for record in candidates if not broken[record.number]]
+    if not left:
+        misses = ", ".join(f"trial {number} ({why})" for number, why in broken.items())
+        raise NothingFeasible(f"timed again, no candidate meets its limit: {misses}")
+    tied = [left[0], *(r for r in left[1:] if _same(choice.wanted, left[0], r, evidence, trusted))]
+    winner = min(tied, key=lambda record: (_size(record), tied.index(record)))
+    chosen = replace(
+        with_record(choice, winner, study),
+        reason=_reason(choice, winner, left[0], tied, broken, evidence),
+    )
+    others = [runner.record for runner in chosen.runners_up]
+    return Settled(
+        choice=chosen,
+        standings=tuple(
+            _standing(record, winner, evidence, record in tied and len(tied) > 1, broken[record.number])
+            for record in (winner, *others)
+        ),
+    )
+
+
+def _broken(choice: Choice, found: Evidence, comparable: bool) -> str:
+    for wish in choice.wishes if comparable else ():
+        if wish.metric == "latency_ms" and found.latency_ms > wish.value * (1 + SAME_LATENCY):
+            return f"{wish.text} broken by {figure(found.latency_ms - wish.value)}"
+    return ""
+
+
+def _same(
+    wanted: Sequence[str], first: Record, other: Record, evidence: Mapping[int, Evidence], trusted: bool
+) -> bool:
+    return bool(wanted) and all(_same_in(metric, first, other, evidence, trusted) for metric in wanted)
+
+
+def _same_in(
+    metric: str, first: Record, other: Record, evidence: Mapping[int, Evidence], trusted: bool
+) -> bool:
+    one, two = evidence[first.number], evidence[other.number]
+    if metric == "mAP":
+        return paired_difference(one.precision, two.precision).includes(0)
+    if kind_of(metric) == "latency" and trusted:
+        return paired_ratio(one.rounds_ms, two.rounds_ms).includes(1, within=SAME_LATENCY)
+    return first.metrics[metric] == other.metrics[metric]
+
+
+def _size(record: Record) -> float:
+    return record.metrics.get("size_bytes", math.inf)
+
+
+def _standing(
+    record: Record, winner: Record, evidence: Mapping[int, Evidence], tied: bool, broken: str
+) -> Standing:
+    own, chosen = evidence[record.number], evidence[winner.number]
+    return Standing(
+        record=record,
+        latency_ms=own.latency_ms,
+        difference=paired_difference(chosen.precision, own.precision),
+        ratio=paired_ratio(chosen.rounds_ms, own.rounds_ms),
+        tied=tied,
+        broken=broken,
+    )
+
+
+def _reason(
+    choice: Choice,
+    winner: Record,
+    first: Record,
+    tied: Sequence[Record],
+    broken: Mapping[int, str],
+    evidence: Mapping[int, Evidence],
+) -> str:
+    sentences = [choice.reason]
+    sentences += [f"Timed again, trial {number} is out: {why}." for number, why in broken.items() if why]
+    if len(tied) > 1:
+        numbers = join(str(record.number) for record in tied)
+        sentences.append(
+            f"Trials {numbers} cannot be told apart in {join(choice.wanted)}; "
+            f"trial {winner.number} is the smallest of them ({_size(winner):,.0f} bytes)."
+        )
+    elif first is not choice.record:
+        sentences.append(
+            f"Trial {winner.number} comes next ({figure(evidence[winner.number].latency_ms)} ms now)."
+        )
+    return " ".join(sentences)

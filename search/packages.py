@@ -1,0 +1,86 @@
+"""Packages as the command line meets them: folders or zip files, opened on the runtime they are made for."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reid.config import Target
+from reid.data.archive import ArchiveLimits, extract, pack
+from reid.errors import ConfigError, DataError, UnverifiedError
+from reid.files import read_json, sha256_of
+from reid.runtime import Runtime, open_artifact, runtime_of
+from reid.timing import Comparison, DeviceLock, compare
+from results.reference import Embed
+
+__all__ = ["compare_runtimes", "embedder", "package_target", "unpacked"]
+
+_LIMITS = ArchiveLimits(total_bytes=4 * 10**9, entries=64)
+
+
+@contextmanager
+def unpacked(package: Path) -> Iterator[Path]:
+    """The folder of a package; that of a zip file lies in a temporary place until the block ends.
+
+    A zip file is packed again and compared, so that every byte of it counts, also those that unpacking overlooks.
+
+    Raises:
+        UnverifiedError: the zip is damaged, unsafe, or not as `pick --zip` writes it.
+    """
+    if not package.is_file():
+        yield package
+        return
+    with tempfile.TemporaryDirectory(prefix="reid-pareto-package-") as folder:
+        content = Path(folder) / "content"
+        try:
+            extract(package, content, limits=_LIMITS)
+        except DataError as error:
+            raise UnverifiedError(f"{error}; get the package anew") from error
+        entries = list(content.iterdir())
+        if len(entries) != 1 or not entries[0].is_dir():
+            raise UnverifiedError(f"{package} does not hold one folder; get the package anew")
+        again = pack(entries[0], Path(folder) / "again.zip")
+        if sha256_of(again) != sha256_of(package):
+            raise UnverifiedError(
+                f"{package} is not as pick --zip wrote it; get it anew, or unpack it and verify the folder"
+            )
+        yield entries[0]
+
+
+def package_target(package: Path) -> Target:
+    """Threads, batch, device and runtime of a package's folder, whose hashes were checked.
+
+    Raises:
+        UnverifiedError: its metrics.json names no target.
+    """
+    path = package / "metrics.json"
+    try:
+        target = Target.from_dict(read_json(path)["target"])
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        raise UnverifiedError(f"{path}: names no target; get the package anew") from error
+    return replace(target, runtime=runtime_of(package))
+
+
+def embedder(package: Path) -> Embed:
+    """Embeds through a package's network, which is opened at the call: after the hashes were checked."""
+
+    def embed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return open_artifact(package, Target(runtime=runtime_of(package))).embed(images)
+
+    return embed
+
+
+def compare_runtimes(opened: Sequence[Runtime], target: Target) -> Comparison:
+    """Latencies of opened networks, taken in turns with the device to themselves.
+
+    Args:
+        opened: at least one.
+        target: that they were opened on.
+    """
+    return compare(
+        [runtime.timer() for runtime in opened], lock=DeviceLock(target.device), threads=target.threads
+    )

@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+
+from reid.errors import NothingFeasible
+from results import Study
+from results.pick import pick
+from results.settle import Evidence, settle
+from tests.results.conftest import trial
+from tests.results.test_pick import InMemory
+
+RNG = np.random.default_rng(0)
+QUERIES = RNG.random(400) * 0.4 + 0.4
+
+
+def evidence(accuracy: float, latency: float, *, noise: float = 0.0, seed: int = 1) -> Evidence:
+    """Of a network whose average precisions lie around those of the others by `accuracy`."""
+    rng = np.random.default_rng(seed)
+    return Evidence(
+        precision=QUERIES + accuracy + rng.normal(0, noise, len(QUERIES)) if noise else QUERIES + accuracy,
+        rounds_ms=latency * rng.normal(1, 0.01, 60),
+    )
+
+
+def sized(number: int, accuracy: float, latency: float, size: float):  # type: ignore[no-untyped-def]
+    record = trial(number, accuracy, latency)
+    record.metrics["size_bytes"] = size
+    return record
+
+
+def test_what_can_be_told_apart_stays_as_it_was_chosen(study: Study) -> None:
+    choice = pick(study, maximum={"latency_ms": 5.5})
+    found = {3: evidence(0.04, 5.0), 5: evidence(0.0, 3.0), 2: evidence(-0.02, 5.4), 8: evidence(-0.2, 2.5)}
+    settled = settle(choice, found, study, trusted=True, same_machine=True)
+    assert settled.choice == choice
+    assert [(one.record.number, one.tied, one.broken) for one in settled.standings] == [
+        (3, False, ""), (5, False, ""), (2, False, ""), (8, False, ""),
+    ]  # fmt: skip
+    fast = settled.standings[1]
+    assert fast.difference.value == pytest.approx(-0.04)
+    assert fast.ratio.value == pytest.approx(0.6, rel=0.01)
+    assert settled.standings[0].ratio.value == 1
+
+
+def test_of_ties_the_smallest_wins_and_all_are_named() -> None:
+    records = [
+        sized(0, 0.78, 5.0, 900),
+        sized(1, 0.777, 4.0, 400),
+        sized(2, 0.774, 3.0, 500),
+        sized(3, 0.70, 1.0, 100),
+    ]
+    study = InMemory(records)
+    choice = pick(study, maximum={"latency_ms": 6})
+    found = {
+        0: evidence(0.004, 5.0, noise=0.1, seed=1), 1: evidence(0.001, 4.0, noise=0.1, seed=2),
+        2: evidence(0.0, 3.0, noise=0.1, seed=3), 3: evidence(-0.1, 1.0),
+    }  # fmt: skip
+    settled = settle(choice, found, study, trusted=True, same_machine=True)
+    assert settled.choice.record.number == 1
+    assert "Trials 0, 1 and 2 cannot be told apart in mAP; trial 1 is the smallest of them (400 bytes)." in (
+        settled.choice.reason
+    )
+    assert settled.choice.reason.startswith(choice.reason)
+    assert [(one.record.number, one.tied) for one in settled.standings] == [
+        (1, True),
+        (0, True),
+        (2, True),
+        (3, False),
+    ]
+    # What the runners-up would give is told from the winner.
+    assert settled.choice.runners_up[0].trade == "mAP 0.78 (+0.003), latency_ms 5 (+1)"
+    assert settled.choice.offers != choice.offers
+
+
+def test_the_knee_ties_only_where_both_objectives_do() -> None:
+    records = [
+        sized(0, 0.80, 4.0, 900),
+        sized(1, 0.79, 3.98, 400),
+        sized(2, 0.5, 1.0, 50),
+        sized(3, 0.795, 3.99, 100),
+    ]
+    study = InMemory(records)
+    choice = pick(study)
+    first = choice.record.number
+    both = {n: evidence(0.0, 4.0, noise=0.05, seed=n) for n in range(4)} | {2: evidence(-0.3, 1.0)}
+    assert settle(choice, both, study, trusted=True, same_machine=True).choice.record.number == 3
+    slower = both | {n: evidence(0.0, 4.6, noise=0.05, seed=n) for n in range(4) if n not in (first, 2)}
+    assert settle(choice, slower, study, trusted=True, same_machine=True).choice.record.number == first
+
+
+def test_two_percent_of_latency_are_no_difference() -> None:
+    records = [sized(0, 0.80, 4.00, 900), sized(1, 0.80, 4.05, 400)]
+    study = InMemory(records)
+    choice = pick(study, minimum={"mAP": 0.5})
+    assert choice.record.number == 0
+    near = {0: evidence(0, 4.0, seed=1), 1: evidence(0, 4.06, seed=2)}
+    assert settle(choice, near, study, trusted=True, same_machine=True).choice.record.number == 1
+    # Samples that are not trusted spread so far that everything would tie.
+    settled = settle(choice, near, study, trusted=False, same_machine=True)
+    assert settled.choice.record.number == 0
+    far = {0: evidence(0, 4.0, seed=1), 1: evidence(0, 4.3, seed=2)}
+    assert settle(choice, far, study, trusted=True, same_machine=True).choice.record.number == 0
+
+
+def test_a_limit_that_is_broken_now_puts_a_trial_out(study: Study) -> None:
+    choice = pick(study, maximum={"latency_ms": 5.5})
+    found = {3: evidence(0.04, 5.9), 5: evidence(0.0, 3.0), 2: evidence(-0.02, 5.4), 8: evidence(-0.2, 2.5)}
+    settled = settle(choice, found, study, trusted=True, same_machine=True)
+    assert settled.choice.record.number == 5
+    assert "Timed again, trial 3 is out: latency_ms <= 5.5 broken by 0.4" in settled.choice.reason
+    assert "Trial 5 comes next (3" in settled.choice.reason
+    assert [one.record.number for one in settled.standings] == [5, 3, 2, 8]
+    assert settled.standings[1].broken.startswith("latency_ms <= 5.5 broken by")
+    # On another machine, or where the timing is not trusted, the records' latencies decide.
+    for trusted, same_machine in ((True, False), (False, True)):
+        settled = settle(choice, found, study, trusted=trusted, same_machine=same_machine)
+        assert settled.choice.record.number == 3
+    slow = {number: evidence(0.0, 9.0) for number in found}
+    with pytest.raises(
+        NothingFeasible, match=r"timed again, no candidate meets its limit: trial 3 \(latency_ms"
+    ):
+        settle(choice, slow, study, trusted=True, same_machine=True)
+
+
+def test_a_named_trial_stays(study: Study) -> None:
+    choice = pick(study, trial=2)
+    settled = settle(choice, {2: evidence(0, 5.5)}, study, trusted=True, same_machine=True)
+    assert settled.choice == choice
+    assert [one.record.number for one in settled.standings] == [2]
