@@ -12,7 +12,7 @@ from reid.files import write_with
 from results.record import Record, one_line
 from results.report_data import Snapshot, axes_of, kinds_of, limit_lines
 from results.study import Study
-from results.wish import better_higher
+from results.wish import better_higher, is_accuracy
 
 __all__ = ["IMAGE_FORMATS", "write_front_image", "write_front_png"]
 
@@ -115,10 +115,10 @@ def _point(record: Record, x: str, y: str) -> tuple[float, float]:
 
 
 def _scaled(metric: str, value: float) -> float:
-    return 100 * value if better_higher(metric) else value
+    return 100 * value if is_accuracy(metric) else value
 
 
 def _label(metric: str) -> str:
-    if better_higher(metric):
+    if is_accuracy(metric):
         return f"{metric} (%)"
     return "latency (ms)" if metric == "latency_ms" else metric

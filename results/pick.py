@@ -13,7 +13,7 @@ from results.price import Offer, Price, offers
 from results.reason import compare, why_best, why_empty, why_none_within
 from results.record import Record
 from results.study import front_of, objective_values
-from results.wish import Wish, better_higher, kind_of, make_wishes
+from results.wish import Wish, is_accuracy, kind_of, make_wishes
 
 __all__ = ["Choice", "Offer", "Price", "ReadableStudy", "RunnerUp", "eligible", "pick", "with_record"]
 
@@ -168,7 +168,7 @@ def _wanted(objectives: Mapping[str, str], wishes: Sequence[Wish]) -> tuple[str,
     left_open = tuple(name for name in objectives if kind_of(name) not in limited)
     if left_open:
         return left_open
-    return (next((name for name in objectives if better_higher(name)), next(iter(objectives))),)
+    return (next((name for name in objectives if is_accuracy(name)), next(iter(objectives))),)
 
 
 def _order(records: Sequence[Record], wanted: Sequence[str], objectives: Mapping[str, str]) -> list[Record]:

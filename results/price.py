@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from results.reason import compare
 from results.record import Record
-from results.wish import Wish, better_higher, figure, kind_of
+from results.wish import Wish, better_higher, figure, is_accuracy, kind_of
 
 __all__ = ["Offer", "Price", "offers"]
 
@@ -61,7 +61,7 @@ def offers(
     Returns:
         At most one offer for each objective; none for an objective that buys nothing.
     """
-    accuracy = next((name for name in objectives if better_higher(name)), None)
+    accuracy = next((name for name in objectives if is_accuracy(name)), None)
     costs = [name for name in objectives if not better_higher(name)]
     if accuracy is None or not costs:
         return ()
@@ -106,7 +106,7 @@ def _loss(record: Record, chosen: Record, name: str) -> float:
 
 
 def _unit(name: str, chosen: Record) -> tuple[float, str]:
-    if better_higher(name):
+    if is_accuracy(name):
         return _POINT, f"1 point of {name} less"
     if name.endswith("_ms"):
         return _MILLISECOND, "1 ms more"

@@ -9,10 +9,11 @@ from typing import Literal
 from reid.errors import ConfigError
 from results.record import Record
 
-__all__ = ["Wish", "better_higher", "figure", "kind_of", "make_wishes"]
+__all__ = ["Wish", "better_higher", "figure", "is_accuracy", "kind_of", "make_wishes"]
 
 # Everything else that a record measures (milliseconds, bytes, operations, parameters) is a cost.
 _ACCURACY_PREFIXES = ("mAP", "rank")
+_BETTER_HIGHER = (*_ACCURACY_PREFIXES, "throughput")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +52,18 @@ class Wish:
 
 
 def better_higher(metric: str) -> bool:
-    """Whether a larger value of this metric is better: true of mAP and rank-k, false of every cost."""
+    """Whether a larger value of this metric is better: true of accuracies and throughput, false of every cost."""
+    return metric.startswith(_BETTER_HIGHER)
+
+
+def is_accuracy(metric: str) -> bool:
+    """Whether this metric is a share of right answers, in [0, 1]: mAP and rank-k."""
     return metric.startswith(_ACCURACY_PREFIXES)
 
 
 def kind_of(metric: str) -> str:
     """What a metric is about: "accuracy", "latency", or itself; a limit on one speaks for its whole kind."""
-    if better_higher(metric):
+    if is_accuracy(metric):
         return "accuracy"
     return "latency" if metric.startswith("latency") else metric
 
@@ -105,7 +111,7 @@ def _wish(metric: str, operator: str, value: float, known: Sequence[str], option
 
 def _drop(metric: str, value: float, known: Sequence[str], baseline: Record | None) -> Wish:
     _check(metric, value, known, "--max-drop")
-    if not better_higher(metric):
+    if not is_accuracy(metric):
         raise ConfigError(f"--max-drop {metric}: a drop is of an accuracy; use --max {metric}=VALUE")
     if value < 0:
         raise ConfigError(f"--max-drop {metric}={value:g} must be at least 0")

@@ -21,7 +21,7 @@ __all__ = [
 
 METRICS = (
     "mAP", "mAP_trapezoid", "rank1", "rank5", "rank10", "latency_ms", "latency_p10_ms", "latency_p90_ms",
-    "latency_ratio", "size_bytes", "macs", "params",
+    "latency_ratio", "throughput_per_s", "size_bytes", "macs", "params",
 )  # fmt: skip
 """Figures that a trial measures and that objectives and limits may name."""
 

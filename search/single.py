@@ -45,7 +45,9 @@ def run_single(
     claim(out, config)
     stages = cache or out / "cache"
     try:
-        outcome = run(config, data_root=data_root, cache=DiskCache(stages), say=progress_line, watcher=watcher)
+        outcome = run(
+            config, data_root=data_root, cache=DiskCache(stages), say=progress_line, watcher=watcher
+        )
     except KeyboardInterrupt:
         progress_line("interrupted; the same command resumes")  # typer ends the program without a word
         raise

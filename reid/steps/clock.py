@@ -65,6 +65,7 @@ def cost_of(
         "latency_p10_ms": latency.p10_ms,
         "latency_p90_ms": latency.p90_ms,
         "latency_ratio": 1.0 if latency.ratio is None else latency.ratio,
+        "throughput_per_s": config.target.batch * 1000 / latency.latency_ms,
         "size_bytes": artifact.size_bytes,
         "macs": size.macs,
         "params": size.params,

@@ -1,7 +1,7 @@
 /* What `reid-pareto pick` chooses with the same limits: results/pick.py, wish.py, knee.py and front.py once more.
    tests/results/test_report_choice.py holds the two together over random studies and limits. */
 
-const kindOf = (metric) => (betterHigher(metric) ? "accuracy" : metric.startsWith("latency") ? "latency" : metric);
+const kindOf = (metric) => (isAccuracy(metric) ? "accuracy" : metric.startsWith("latency") ? "latency" : metric);
 const excess = (wish, trial) => {
   const measured = trial.metrics[wish.metric];
   if (measured === undefined) return Infinity;
@@ -15,7 +15,7 @@ function wanted(objectives, wishes) {
   const limited = new Set(wishes.map((wish) => kindOf(wish.metric)));
   const names = Object.keys(objectives);
   const open = names.filter((name) => !limited.has(kindOf(name)));
-  return open.length ? open : [names.find(betterHigher) ?? names[0]];
+  return open.length ? open : [names.find(isAccuracy) ?? names[0]];
 }
 
 /* Undominated trials, best in the first objective first, equal ones by number; equal points are all kept. */

@@ -9,7 +9,7 @@ function pin(number) {
 
 function difference(metric, value, first) {
   if (value === undefined || first === undefined || value === first) return "";
-  if (betterHigher(metric)) return ` (${value > first ? "+" : "-"}${(100 * Math.abs(value - first)).toFixed(1)} points)`;
+  if (isAccuracy(metric)) return ` (${value > first ? "+" : "-"}${(100 * Math.abs(value - first)).toFixed(1)} points)`;
   return first ? ` (${(value / first).toFixed(2)} x)` : "";
 }
 

@@ -17,7 +17,7 @@ function limitRows() {
     return { key: drop ? `drop:${metric}` : metric, metric, drop, low, high,
       operator: betterHigher(metric) ? ">=" : "<=", main: main.includes(metric) && metric !== "rank1" };
   };
-  const drops = wishable.filter((m) => m in state.data.objectives && betterHigher(m) && state.data.baseline?.[m] !== undefined);
+  const drops = wishable.filter((m) => m in state.data.objectives && isAccuracy(m) && state.data.baseline?.[m] !== undefined);
   return [...wishable.map((metric) => row(metric, false)), ...drops.map((metric) => ({ ...row(metric, true), main: true }))];
 }
 
@@ -85,7 +85,7 @@ function limitControl(row) {
     const given = field.value === "" ? undefined : Number(field.value);
     const value = given === undefined ? undefined : Number((given * factorOf(row.metric)).toPrecision(12));
     // `pick` refuses a rate above 1 and a negative drop.
-    const wrong = value !== undefined && (!Number.isFinite(value) || (betterHigher(row.metric) && value > 1) || (row.drop && value < 0));
+    const wrong = value !== undefined && (!Number.isFinite(value) || (isAccuracy(row.metric) && value > 1) || (row.drop && value < 0));
     field.setAttribute("aria-invalid", String(wrong));
     if (wrong) return;
     set(value);

@@ -3,20 +3,22 @@
 const NAMES = {
   rank1: "rank-1", rank5: "rank-5", rank10: "rank-10", mAP_trapezoid: "mAP, trapezoid", latency_ms: "latency",
   latency_p10_ms: "latency, p10", latency_p90_ms: "latency, p90", latency_ratio: "latency / baseline",
-  size_bytes: "file size", macs: "multiply-adds", params: "parameters",
+  size_bytes: "file size", macs: "multiply-adds", throughput_per_s: "throughput", params: "parameters",
 };
 const nameOf = (metric) => (Object.hasOwn(NAMES, metric) ? NAMES[metric] : metric);
-const betterHigher = (metric) => metric.startsWith("mAP") || metric.startsWith("rank");
+const isAccuracy = (metric) => metric.startsWith("mAP") || metric.startsWith("rank");
+const betterHigher = (metric) => isAccuracy(metric) || metric.startsWith("throughput");
 
 /* Rates are kept as fractions and sizes in single units; people get percent and millions. */
 const factorOf = (metric) => {
-  if (betterHigher(metric)) return 0.01;
+  if (isAccuracy(metric)) return 0.01;
   return metric.endsWith("_bytes") || metric === "macs" || metric === "params" ? 1e6 : 1;
 };
 const scaled = (metric, value) => value / factorOf(metric);
 function unitOf(metric) {
-  if (betterHigher(metric)) return "%";
+  if (isAccuracy(metric)) return "%";
   if (metric.endsWith("_ms")) return "ms";
+  if (metric.endsWith("_per_s")) return "/s";
   if (metric.endsWith("_bytes")) return "MB";
   return metric === "macs" || metric === "params" ? "M" : "";
 }

@@ -91,7 +91,7 @@ function detail(trial) {
   const metrics = Object.entries(trial.metrics);
   const figures = (test) => metrics.filter(([m]) => test(m)).map(([m, v]) => [nameOf(m), `${shown(m, v)}${drop(m, v)}`]);
   const drop = (m, v) => (state.data.baseline?.[m] && m in state.data.objectives
-    ? ` (${betterHigher(m) ? `${(100 * (v - state.data.baseline[m])).toFixed(1)} points` : `${(v / state.data.baseline[m]).toFixed(2)} x`} the baseline)`.replace("points the", "points to the") : "");
+    ? ` (${isAccuracy(m) ? `${(100 * (v - state.data.baseline[m])).toFixed(1)} points` : `${(v / state.data.baseline[m]).toFixed(2)} x`} the baseline)`.replace("points the", "points to the") : "");
   const settings = Object.entries({ ...state.data.shared, ...more.config }).filter(([name]) => !Object.hasOwn(trial.params, name));
   const isPinned = state.pinned.includes(trial.n);
   const layers = Object.entries(more.layers || {}).map(([kind, names]) => element("details", {},
