@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -33,8 +34,8 @@ class Target:
     Attributes:
         runtime: name in `reid.runtime.RUNTIMES`.
         device: "cpu" or "cuda:N".
-        threads: threads of one inference, >= 1.
-        batch: images per call, >= 1.
+        threads: threads of one inference, 1 to 1024.
+        batch: images per call, 1 to 4096.
     """
 
     runtime: str = "onnxruntime"
@@ -43,15 +44,24 @@ class Target:
     batch: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("threads", "batch"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"target.{name} must be at least 1, got {getattr(self, name)}")
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            demand(value >= 1, f"target.{name}", value, "at least 1")
+            demand(value <= most, f"target.{name}", value, f"at most {most}")
+        known = re.fullmatch(r"cpu|cuda:[0-9]+", self.device)
+        demand(bool(known), "target.device", self.device, "cpu or cuda:N")
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build from a mapping; raises ConfigError on an unknown key."""
+    def from_dict(cls, values: Any) -> Self:
+        """Build from a mapping out of YAML or JSON.
+
+        Raises:
+            ConfigError: no mapping, unknown key, wrong type or value out of range; names the key.
+        """
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"target must be a mapping such as {{runtime: onnxruntime}}, got {values!r}")
         reject_unknown(values, [f.name for f in dataclasses.fields(cls)], "key of target")
-        return cls(**values)
+        return cls(**{name: coerce(cls, name, value, place="target.") for name, value in values.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +221,7 @@ class TrialConfig(TrainingSettings):
         return values
 
 
+_MOST = {"threads": 1024, "batch": 4096}
 _LEAST = {"knn": 2, "finetune_epochs": 0, "calibration_images": 1, "prune_epochs": 0}
 
 

@@ -6,6 +6,7 @@ ReidParetoError
 ├── ResourceError    out of memory or disk; retried once, smaller
 ├── ArtifactError    parity or slim equality failed; the trial is infeasible
 │   └── UnverifiedError   a package or a committed file is not what its manifest says
+├── TrainingDiverged the loss or a weight is no number; the trial failed, another configuration may not
 ├── WorkerLost       the process or node died; retried
 ├── StudyDamaged     a committed record cannot be read
 ├── StudyInUse       another driver holds the study
@@ -25,6 +26,7 @@ __all__ = [
     "ResourceError",
     "StudyDamaged",
     "StudyInUse",
+    "TrainingDiverged",
     "UnverifiedError",
     "WorkerLost",
 ]
@@ -60,6 +62,10 @@ class ArtifactError(ReidParetoError):
 
 class UnverifiedError(ArtifactError):
     """A file differs from the hash or the reference embeddings stored for it."""
+
+
+class TrainingDiverged(ReidParetoError):  # noqa: N818 - the names say what happened, see the tree
+    """A loss or a weight became NaN or infinite; the same trial would diverge again."""
 
 
 class WorkerLost(ReidParetoError):  # noqa: N818 - the names say the decision, see the tree

@@ -38,8 +38,11 @@ def write_with(path: Path, write: Callable[[Path], None]) -> Path:
         `path`. Until this returns, `path` is absent or still holds its former content.
 
     Raises:
-        ResourceError: the disk is full, read-only or not permitted; the temporary file is removed.
+        ResourceError: the disk is full, read-only or not permitted, or `path` names no file; the temporary file is
+            removed.
     """
+    if not path.name:
+        raise ResourceError(f"cannot write {path}: it names no file")
     temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from reid.config import Limit, TrialConfig
 from reid.models import weights_key
 from reid.outcome import TrialOutcome
 from reid.registries import check_names
+from reid.runtime import demand_usable
 from reid.stages import StageCache
 from reid.steps.clock import broken, cost_of, time_artifact, time_early
 from reid.steps.compress import compress
@@ -83,12 +84,14 @@ def run(
 
 
 def check(config: TrialConfig) -> None:
-    """Refuse a configuration whose names, files or combination cannot work, before any work begins.
+    """Refuse a configuration whose names, files, target or combination cannot work, before any work begins.
 
     Raises:
         ConfigError: names the setting and what is known.
+        NoDevice: this machine cannot time on the target.
     """
     check_names(config)
+    demand_usable(config.target)
     if config.weights is not None:
         weights_key(config.backbone, config.weights)
 

@@ -58,7 +58,7 @@ class TrainingSettings:
         keep: "last" or "best": the epoch whose weights are the outcome.
         precision: of the forward pass under autocast; "auto" is bf16 where the device gains from it.
         compile: run the forward pass through torch.compile.
-        seed: of everything random, >= 0.
+        seed: of everything random, 0 to 2⁶³ - 1.
     """
 
     loss: str = "triplet+softmax"
@@ -104,6 +104,7 @@ class TrainingSettings:
         demand(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "above 0")
         demand(0 <= self.pad_crop <= 64, "pad_crop", self.pad_crop, "between 0 and 64")
         demand(0 <= self.hue <= 0.5, "hue", self.hue, "between 0 and 0.5")
+        demand(self.seed <= _MOST_SEED, "seed", self.seed, f"at most {_MOST_SEED}")
         self._check_combinations()
 
     def _check_combinations(self) -> None:
@@ -121,6 +122,7 @@ class TrainingSettings:
                 raise ConfigError(f"{name} {getattr(self, name)} needs validate_every of at least 1")
 
 
+_MOST_SEED = 2**63 - 1
 _LEAST = {
     "epochs": 0, "warmup_epochs": 0, "identities_per_batch": 2, "images_per_identity": 2, "batch_size": 2,
     "validate_every": 0, "patience": 0, "seed": 0,
@@ -140,10 +142,11 @@ def demand_choices(settings: Any) -> None:
             demand(value in get_args(hint), name, value, f"{', '.join(most)} or {last}")
 
 
-def coerce(owner: type[Any], name: str, value: Any) -> Any:
+def coerce(owner: type[Any], name: str, value: Any, *, place: str = "") -> Any:
     """A plain value, e.g. out of YAML, as the field `name` of a dataclass holds it.
 
-    Whole numbers are taken for fractions, lists for tuples; nothing else is converted.
+    Whole numbers are taken for fractions, lists for tuples; nothing else is converted. Errors name the setting with
+    `place` before it.
 
     Raises:
         ConfigError: a value of another type; names the setting.
@@ -155,12 +158,12 @@ def coerce(owner: type[Any], name: str, value: Any) -> Any:
     if get_origin(hint) is tuple:
         if isinstance(value, list | tuple) and all(type(item) is int for item in value):
             return tuple(value)
-        raise ConfigError(f"{name} must be a list of whole numbers, got {value!r}")
+        raise ConfigError(f"{place}{name} must be a list of whole numbers, got {value!r}")
     if float in kinds and type(value) is int:
         return float(value)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         names = " or ".join(kind.__name__ for kind in kinds)
-        raise ConfigError(f"{name} must be {names}, got {value!r}")
+        raise ConfigError(f"{place}{name} must be {names}, got {value!r}")
     return value
 
 

@@ -76,6 +76,8 @@ def _text(value: str) -> str:
 
 def _method(config: Mapping[str, Any]) -> str:
     scheme = f"quantized as {config.get('quantization', 'fp32')}"
+    if config.get("teacher"):
+        scheme += f", distilled from teacher {config['teacher']}"
     if config.get("method", "none") == "none":
         return f"not pruned, {scheme}"
     return (

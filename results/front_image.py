@@ -94,7 +94,8 @@ def _draw(axes: Any, study: Snapshot) -> None:
 
 def _connect(axes: Any, places: list[tuple[float, float]], points: list[Record], x: str, y: str) -> None:
     xs, ys = zip(*places, strict=True)
-    where = "post" if better_higher(y) else "pre"
+    # Up to the next point a budget on x buys what the last one within it gives; a demand on x, what the next gives.
+    where = "pre" if better_higher(x) else "post"
     axes.step(xs, ys, where=where, color="#0b5cbf", linewidth=1.2)
     if x == "latency_ms":
         ends = [[r.metrics.get(f"latency_{p}_ms", r.metrics[x]) for r in points] for p in ("p10", "p90")]

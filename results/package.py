@@ -211,8 +211,10 @@ def _reproduction(study: Study, record: Record, config: Mapping[str, Any]) -> st
         "# The trial behind this package, as a space of one point. To run it again:",
         f"#   reid-pareto trial --space reproduce.yaml --data DATA {settings} --out RUN",
     ]
-    if config.get("weights"):
-        head.append("# fixed.weights is a file name only: put the path of your copy there.")
+    for name in ("weights", "teacher", "teacher_spec"):
+        # A name such as "imagenet" or "dense" means the same everywhere; only paths were cut.
+        if config.get(name) != record.config.get(name):
+            head.append(f"# fixed.{name} is a file name only: put the path of your copy there.")
     return "\n".join([*head, yaml.safe_dump(space, sort_keys=False, allow_unicode=False)])
 
 

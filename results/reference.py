@@ -5,6 +5,7 @@ no picture of a person has to be passed on.
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 _SCHEMA = 1
 _SEED = 1
 _COUNT = 4
+# A package comes from anywhere: what it asks to be generated must not fill the memory.
+_MOST_PIXELS = 2**26
 
 
 def reference_images(seed: int, count: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -95,10 +98,13 @@ def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     try:
         content: dict[str, Any] = read_json(path)
         spec = content["images"]
-        images = reference_images(spec["seed"], spec["count"], spec["height"], spec["width"])
+        sides = [spec[name] for name in ("count", "height", "width")]
+        if not all(type(side) is int and side >= 1 for side in sides) or math.prod(sides) > _MOST_PIXELS:
+            raise ValueError("it asks for more images than there are in a package")
+        images = reference_images(spec["seed"], *sides)
         stored = np.array(content["embeddings"], dtype=np.float32)
         same = hashlib.sha256(images.tobytes()).hexdigest() == spec["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise UnverifiedError(f"{path}: cannot be read as reference embeddings: {error}") from error
     if content.get("schema") != _SCHEMA or not same or stored.ndim != 2:
         raise UnverifiedError(

@@ -43,17 +43,21 @@ def read_sealed(path: Path) -> dict[str, Any]:
         raise StudyDamaged(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise StudyDamaged(
-            f"{path}: is torn or altered (no JSON); restore it or go on with --salvage"
+            f"{path}: is torn or altered (no JSON); restore it; front and status read the rest with --salvage"
         ) from error
     if not isinstance(body, dict) or not isinstance(body.get(_SEAL), str):
-        raise StudyDamaged(f"{path}: carries no {_SEAL}; restore it or go on with --salvage")
+        raise StudyDamaged(
+            f"{path}: carries no {_SEAL}; restore it; front and status read the rest with --salvage"
+        )
     stored = body.pop(_SEAL)
     try:
         whole = _digest(body) == stored
     except ValueError:
         whole = False
     if not whole:
-        raise StudyDamaged(f"{path}: differs from its {_SEAL}; restore it or go on with --salvage")
+        raise StudyDamaged(
+            f"{path}: differs from its {_SEAL}; restore it; front and status read the rest with --salvage"
+        )
     return body
 
 

@@ -252,7 +252,9 @@ def _read_all(paths: Mapping[int, Path], read: Callable[[Path, int], T], salvage
 def _read_record(path: Path, number: int) -> Record:
     record = Record.from_dict(read_sealed(path), path)
     if record.number != number:
-        raise StudyDamaged(f"{path}: holds trial {record.number}; restore it or go on with --salvage")
+        raise StudyDamaged(
+            f"{path}: holds trial {record.number}; restore it; front and status read the rest with --salvage"
+        )
     return record
 
 

@@ -133,5 +133,5 @@ def _check(metric: str, value: float, known: Sequence[str], option: str) -> None
         raise ConfigError(f"{option} {metric}: unknown metric{hint} known: {', '.join(known)}")
     if not math.isfinite(value):
         raise ConfigError(f"{option} {metric}={value} must be a finite number")
-    if better_higher(metric) and value > 1:
+    if is_accuracy(metric) and value > 1:
         raise ConfigError(f"{option} {metric}={value:g}: accuracies are fractions, write {value / 100:g}")

@@ -48,6 +48,11 @@ def main() -> None:
     except ReidParetoError as error:
         errors.print(f"error: {' '.join(str(error).split())}", style="red", markup=False)
         sys.exit(error.exit_code)
+    except OSError as error:
+        # A path of the user's that cannot be looked at, e.g. too long a name or a folder that is not ours.
+        place = error.filename or "a file"
+        errors.print(f"error: cannot use {place}: {error.strerror or error}", style="red", markup=False)
+        sys.exit(ReidParetoError.exit_code)
     except KeyboardInterrupt:
         errors.print("interrupted; the same command resumes", markup=False)
         sys.exit(130)

@@ -104,9 +104,11 @@ class Source:
         """What embeds.
 
         Raises:
-            ConfigError: a state dict without a backbone, or options of a network beside an exported file.
+            ConfigError: there is no such file, a state dict without a backbone, or options of a network beside an
+                exported file.
             ArtifactError: the file cannot be opened.
         """
+        self._demand_there()
         if self.model.is_dir() or self.model.suffix in (".onnx", ".xml"):
             if self.options:
                 raise ConfigError(
@@ -124,6 +126,7 @@ class Source:
             ConfigError: there is no classifier that fits, or a state dict is without a backbone.
             DataError: an image is damaged.
         """
+        self._demand_there()
         if self.model.is_dir():
             return classify_run(self.model, dataset)
         if self.model.suffix == ".onnx":
@@ -140,6 +143,12 @@ class Source:
             validation_share=validation_share,
             seed=seed,
         )
+
+    def _demand_there(self) -> None:
+        if not self.model.exists():
+            raise ConfigError(
+                f"{self.model} does not exist; name an ONNX file, package, RUN folder or state dict"
+            )
 
     def _named_backbone(self) -> str:
         if self.backbone is None:

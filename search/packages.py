@@ -29,8 +29,11 @@ def unpacked(package: Path) -> Iterator[Path]:
     A zip file is packed again and compared, so that every byte of it counts, also those that unpacking overlooks.
 
     Raises:
+        ConfigError: there is nothing of that name.
         UnverifiedError: the zip is damaged, unsafe, or not as `pick --zip` writes it.
     """
+    if not package.exists():
+        raise ConfigError(f"{package} does not exist; name the folder or zip file that pick made")
     if not package.is_file():
         yield package
         return
@@ -43,6 +46,8 @@ def unpacked(package: Path) -> Iterator[Path]:
         entries = list(content.iterdir())
         if len(entries) != 1 or not entries[0].is_dir():
             raise UnverifiedError(f"{package} does not hold one folder; get the package anew")
+        if any(path.is_dir() for path in entries[0].iterdir()):
+            raise UnverifiedError(f"{package} holds folders within its folder; get the package anew")
         again = pack(entries[0], Path(folder) / "again.zip")
         if sha256_of(again) != sha256_of(package):
             raise UnverifiedError(

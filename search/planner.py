@@ -27,6 +27,7 @@ METRICS = (
 
 _BASELINE = {"method": "none", "quantization": "fp32"}
 _OWN_KEYS = ("dataset", "target")
+_SPLIT = ("seed", "validation_share")
 _PATHS = ("weights", "teacher", "teacher_spec")
 _DENSE = "dense"
 
@@ -91,6 +92,11 @@ def check_space(space: Space) -> None:
             if name in _OWN_KEYS:
                 raise ConfigError(f"{name} is a key of its own in a space file, not one of {place}")
         reject_unknown(names, TrialConfig.names(), f"name in {place} of space {space.name}:")
+    if split := next((name for name in _SPLIT if name in space.parameters), None):
+        raise ConfigError(
+            f"{split} decides who the validation identities are, and trials judged on different ones do not "
+            "compare; put it under fixed"
+        )
     Target.from_dict(space.target)
     reject_unknown(space.objectives, METRICS, f"objective of space {space.name}:")
     for limit in space.parsed_limits():

@@ -129,7 +129,7 @@ def parse_wishes(body: bytes) -> Wishes:
     """
     try:
         values = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"the request is no JSON: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError('the request must be an object such as {"trial": 3}')
@@ -144,7 +144,10 @@ def parse_wishes(body: bytes) -> Wishes:
 def _limits(key: str, values: Any) -> Mapping[str, float]:
     if not isinstance(values, dict) or not all(type(value) in (int, float) for value in values.values()):
         raise ConfigError(f"{key} must map metrics to numbers, got {values!r}")
-    return {str(name): float(value) for name, value in values.items()}
+    try:
+        return {str(name): float(value) for name, value in values.items()}
+    except OverflowError as error:
+        raise ConfigError(f"{key} must hold numbers that fit a float: {error}") from error
 
 
 class _Refused(Exception):  # noqa: N818 - it ends a request, nothing is wrong here

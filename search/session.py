@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from reid.config import reject_unknown
 from reid.errors import ConfigError
 from reid.files import remove_tree
 from results import Study, StudyLock, open_study, rebuild_table
@@ -14,13 +15,15 @@ from search.monitor import Monitor
 from search.opening import Data, check_fits, open_or_create
 from search.planner import baseline_config, check_space
 from search.runner import run_jobs
-from search.sampler import make_sampler
+from search.sampler import SAMPLERS, make_sampler
 from spaces import Space
 
 __all__ = ["TRIAL_FUNCTION", "search"]
 
 TRIAL_FUNCTION = "search.trial:run"
 """Dotted path of what runs one trial."""
+
+_MOST_SEED = 2**32 - 1  # of NumPy's generator in Optuna's samplers
 
 
 def search(
@@ -61,6 +64,10 @@ def search(
     """
     if trials < 1:
         raise ConfigError(f"--trials must be at least 1, got {trials}")
+    if seed is not None and not 0 <= seed <= _MOST_SEED:
+        raise ConfigError(f"--seed must be 0 to {_MOST_SEED}, got {seed}")
+    if sampler is not None:
+        reject_unknown([sampler], SAMPLERS, "sampler")
     check_space(space)
     baseline_config(space)
     with StudyLock(path):

@@ -18,6 +18,8 @@ __all__ = ["claim", "run_single", "summary"]
 WEIGHT_STAGES = ("finetune", "dense")
 """Stages that hold the final weights, the last of the pipeline first."""
 
+_OF_REFUSAL = ("config.json", "cache/*.lock", "cache/*.failed.json")
+
 
 def run_single(
     config: TrialConfig,
@@ -61,14 +63,16 @@ def run_single(
 
 
 def claim(out: Path, config: TrialConfig) -> None:
-    """Note in folder `out` that it is for `config`.
+    """Note in folder `out` that it is for `config`; a note that nothing was computed for gives way.
 
     Raises:
         ConfigError: it holds another trial, or something else.
     """
     asked_file = out / "config.json"
-    if out.is_dir() and any(out.iterdir()) and not _is_same(asked_file, config):
-        raise ConfigError(f"--out {out} holds something else; name a new folder")
+    if out.is_dir() and any(out.iterdir()):
+        noted = _noted(asked_file)
+        if noted is None or (noted != config and not _is_bare(out)):
+            raise ConfigError(f"--out {out} holds something else; name a new folder")
     write_json(asked_file, config.to_dict())
 
 
@@ -79,9 +83,18 @@ def summary(outcome: TrialOutcome) -> dict[str, Any]:
     return values
 
 
-def _is_same(path: Path, config: TrialConfig) -> bool:
+def _noted(path: Path) -> TrialConfig | None:
     # Settings that came later than the file are at their defaults there.
-    return path.is_file() and TrialConfig.from_dict(read_json(path)) == config
+    try:
+        return TrialConfig.from_dict(read_json(path))
+    except (OSError, ValueError, TypeError, ConfigError):
+        return None
+
+
+def _is_bare(out: Path) -> bool:
+    """Whether `out` holds only what a command leaves that was refused before it computed anything."""
+    files = (path.relative_to(out) for path in out.rglob("*") if not path.is_dir())
+    return all(any(file.match(left) for left in _OF_REFUSAL) for file in files)
 
 
 def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:

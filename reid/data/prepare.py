@@ -72,6 +72,8 @@ def prepare(
         raise DataError(
             f"{source} does not exist; name the downloaded archive or the folder it was unpacked to"
         )
+    if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
+        raise ConfigError(f"{target} lies in {source}, which is only read; name a folder elsewhere")
     _demand_checksum(sha256, source)
     if source.is_dir():
         listing = layout(source, source)

@@ -91,7 +91,8 @@ def build(
 
     Raises:
         ConfigError: unknown name, num_classes below 1, an option out of range or not offered by the backbone,
-            weights that cannot be read or downloaded, or that are of another backbone.
+            weights that cannot be read, or that are of another backbone.
+        ResourceError: weights cannot be downloaded now.
     """
     reject_unknown([name], BACKBONES, "backbone")
     if num_classes < 1:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reid.errors import ConfigError
+from reid.errors import ConfigError, ResourceError
 from reid.files import sha256_of
 from reid.torchvision_compat import torchvision
 
@@ -28,7 +28,8 @@ def fetch(backbone: str, weights: str) -> dict[str, Tensor]:
         weights: "imagenet" for those torchvision recommends, or a name as torchvision writes it.
 
     Raises:
-        ConfigError: no such weights for this backbone, or they cannot be had; names the place to put them.
+        ConfigError: no such weights for this backbone.
+        ResourceError: they cannot be had now; names the place to put them.
     """
     entry = _entry(backbone, weights)
     try:
@@ -36,7 +37,8 @@ def fetch(backbone: str, weights: str) -> dict[str, Tensor]:
     except Exception as error:  # whatever network, disk or file lead to
         file = Path(torch.hub.get_dir(), "checkpoints", entry.url.rpartition("/")[2])
         reason = " ".join(str(error).split())
-        raise ConfigError(
+        # No ConfigError, which the cache of stages would remember after the network has come back.
+        raise ResourceError(
             f"cannot get weights {entry!r} ({type(error).__name__}: {reason}); "
             f"give a path, or put {entry.url} at {file}"
         ) from error

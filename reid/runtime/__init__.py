@@ -6,9 +6,9 @@ from pathlib import Path
 
 from reid.config import Target, reject_unknown
 from reid.export.artifact import MODEL_FILE
-from reid.runtime.base import Runtime
+from reid.runtime.base import Runtime, demand_cpu
 from reid.runtime.onnxruntime import OnnxRuntime
-from reid.runtime.openvino import IR_FILES, OpenVinoRuntime
+from reid.runtime.openvino import IR_FILES, OpenVinoRuntime, load_openvino
 from reid.runtime.parity import LEAST_COSINE, check_parity, parity
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "RUNTIMES",
     "Runtime",
     "check_parity",
+    "demand_usable",
     "installed_runtimes",
     "open_artifact",
     "parity",
@@ -43,6 +44,17 @@ def open_artifact(path: Path, target: Target) -> Runtime:
     """
     reject_unknown([target.runtime], RUNTIMES, "target.runtime")
     return RUNTIMES[target.runtime](_model_file(path) if path.is_dir() else path, target)
+
+
+def demand_usable(target: Target) -> None:
+    """Refuse a target that cannot be timed on here, before there is anything to open.
+
+    Raises:
+        NoDevice: the runtime cannot use the device, or is not installed.
+    """
+    demand_cpu(target)
+    if target.runtime == "openvino":
+        load_openvino()
 
 
 def runtime_of(folder: Path) -> str:

@@ -6,9 +6,23 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from reid.config import Target
+from reid.errors import NoDevice
 from reid.export.spec import InputSpec
 
-__all__ = ["Runtime"]
+__all__ = ["Runtime", "demand_cpu"]
+
+
+def demand_cpu(target: Target) -> None:
+    """Refuse a device that no runtime here offers.
+
+    Raises:
+        NoDevice: the target is no CPU.
+    """
+    if target.device != "cpu":
+        raise NoDevice(
+            f"target.device {target.device!r}: {target.runtime} runs here on 'cpu' only; set device cpu"
+        )
 
 
 class Runtime(Protocol):

@@ -9,8 +9,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from reid.config import Target
-from reid.errors import NoDevice, UnverifiedError
+from reid.errors import UnverifiedError
 from reid.export.spec import InputSpec
+from reid.runtime.base import demand_cpu
 from reid.runtime.inspection import inspect
 
 __all__ = ["OnnxRuntime"]
@@ -33,10 +34,7 @@ class OnnxRuntime:
             NoDevice: the target is no CPU.
             ArtifactError: as in `inspect`; also if ONNX Runtime refuses the graph.
         """
-        if target.device != "cpu":
-            raise NoDevice(
-                f"target.device {target.device!r}: this onnxruntime runs on 'cpu' only; set device cpu"
-            )
+        demand_cpu(target)
         inspected = inspect(path)
         self._spec = inspected.spec
         self._scheme = inspected.scheme

@@ -16,6 +16,7 @@ from reid.config import Target
 from reid.errors import ArtifactError, NoDevice, UnverifiedError
 from reid.export.metadata import read_metadata
 from reid.export.spec import InputSpec
+from reid.runtime.base import demand_cpu
 from reid.runtime.inspection import inspect
 
 __all__ = ["IR_FILES", "IR_KEYS", "OpenVinoRuntime", "load_openvino"]
@@ -44,10 +45,7 @@ class OpenVinoRuntime:
             NoDevice: the target is no CPU, or openvino is not installed.
             ArtifactError: as in `inspect`; also if OpenVINO refuses the graph.
         """
-        if target.device != "cpu":
-            raise NoDevice(
-                f"target.device {target.device!r}: openvino runs here on 'cpu' only; set device cpu"
-            )
+        demand_cpu(target)
         openvino = load_openvino()
         self._batch = target.batch
         if path.suffix == ".xml":

@@ -58,7 +58,7 @@ def load_data(work: Workshop, root: Path) -> TrialData:
         if config.sampler == "pk" and len(identities) < config.identities_per_batch:
             raise ConfigError(
                 f"identities_per_batch is {config.identities_per_batch}, but {root} has {len(identities)} training "
-                f"identities after {config.validation_share:g} went to validation"
+                f"identities after {config.validation_share:g} went to validation: lower it, or add identities"
             )
         with work.lock.shared():
             parts = [

@@ -51,7 +51,13 @@ def export_float(work: Workshop, data: TrialData, network: Network) -> Deployed:
         write_json(folder / SPEC_FILE, spec.to_dict())
         write_json(folder / "checks.json", {"parity_min_cosine": cosine})
 
-    folder, key = work.stage("export", 2, {"spec": spec.to_dict()}, (network.key,), compute)
+    # The runtime counts: parity was checked on it, and what is evaluated from the file runs on it too.
+    parameters = {
+        "spec": spec.to_dict(),
+        "runtime": work.config.target.runtime,
+        "device": work.config.target.device,
+    }
+    folder, key = work.stage("export", 2, parameters, (network.key,), compute)
     work.checks |= read_json(folder / "checks.json")
     return Deployed(artifact=Artifact.of(folder / MODEL_FILE, spec, "fp32"), folder=folder, key=key)
 

@@ -1,6 +1,7 @@
 """Training curves as TensorBoard reads them."""
 
 from pathlib import Path
+from typing import Any
 
 from reid.train.recipe import EpochReport, Progress
 
@@ -14,14 +15,12 @@ class CurveWriter:
     twice.
 
     Args:
-        folder: made if need be; every writer adds a file of its own.
+        folder: made if need be; every writer adds a file of its own with its first epoch.
     """
 
     def __init__(self, folder: Path) -> None:
-        # Takes a second to import, which a search would spend in vain.
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer = SummaryWriter(str(folder))
+        self._folder = folder
+        self._writer: Any = None
 
     def step(self, stage: str, progress: Progress) -> None:
         """Nothing; curves have a point per epoch."""
@@ -38,9 +37,18 @@ class CurveWriter:
             figures["validation mAP"] = report.val_mAP
         for name, value in figures.items():
             tag = f"{stage}/{name.replace(' ', '_')}"
-            self._writer.add_scalar(tag, value, report.epoch + 1)
-        self._writer.flush()
+            self._open().add_scalar(tag, value, report.epoch + 1)
+        self._open().flush()
 
     def close(self) -> None:
-        """Finish the file."""
-        self._writer.close()
+        """Finish the file, if there is one."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _open(self) -> Any:
+        if self._writer is None:
+            # Takes a second to import, which a search would spend in vain.
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self._folder))
+        return self._writer

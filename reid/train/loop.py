@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reid.errors import ArtifactError, ConfigError
+from reid.errors import ConfigError, TrainingDiverged
 from reid.models import ReIDNetwork
 from reid.train.allocator import keep_freed_memory
 from reid.train.checkpoint import State, restore, save
@@ -70,7 +70,7 @@ def train(
     Raises:
         ConfigError: images or labels of a wrong shape, fewer identities than P, a checkpoint of another
             training, or a recipe that evaluates without `validate`.
-        ArtifactError: the loss is NaN or infinite, names epoch and step; or a weight after an epoch.
+        TrainingDiverged: the loss is NaN or infinite, names epoch and step; or a weight after an epoch.
         ResourceError: memory or disk ran out.
     """
     _check(images, labels, recipe, teacher, validate)
@@ -154,7 +154,7 @@ def _check_finite(model: nn.Module, epoch: int, recipe: Recipe) -> None:
     # A step after which the loss is no number shows in the next one; nothing comes after an epoch's last.
     for name, parameter in model.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
-            raise ArtifactError(
+            raise TrainingDiverged(
                 f"{name} is not finite after the last step of epoch {epoch + 1} of {recipe.epochs}; "
                 "lower learning_rate, set clip_norm or set precision to fp32"
             )

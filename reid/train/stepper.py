@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reid.errors import ArtifactError, ConfigError
+from reid.errors import ConfigError, TrainingDiverged
 from reid.losses import LossContext, LossInput, build_loss
 from reid.models import ReIDNetwork
 from reid.train.augment import augment
@@ -111,7 +111,7 @@ class Stepper:
         """Train on the images `batch` names; gives the terms of the loss.
 
         Raises:
-            ArtifactError: the loss, or a weight after the step, is NaN or infinite; names `where`.
+            TrainingDiverged: the loss, or a weight after the step, is NaN or infinite; names `where`.
         """
         images = augment(self._on_device(np.asarray(self.images[batch])), self.recipe, generator)
         labels = self._on_device(self.labels[batch])
@@ -128,7 +128,7 @@ class Stepper:
         # Waits for the device, so that none of the step runs on when the gate is left.
         numbers = values.detach().tolist()
         if not math.isfinite(sum(numbers)):
-            raise ArtifactError(
+            raise TrainingDiverged(
                 f"loss is {sum(numbers)} in {where}; lower learning_rate, set clip_norm or set precision to fp32"
             )
         return dict(zip(names, numbers, strict=True))

@@ -97,7 +97,7 @@ function kindTraces() {
     const line = kind === "front" && names.length === 2 && names.includes(state.look.x) && names.includes(state.look.y);
     if (line) {
       traces.push({ type: "scatter", mode: "lines", x: all.map(px), y: all.map(py), hoverinfo: "skip", showlegend: false,
-        line: { shape: state.data.objectives[state.look.y] === "maximize" ? "hv" : "vh", width: 1.6, color: colour("front") } });
+        line: { shape: state.data.objectives[state.look.x] === "maximize" ? "vh" : "hv", width: 1.6, color: colour("front") } });
     }
     const bars = kind === "front" ? { error_x: reach(fitting, state.look.x), error_y: reach(fitting, state.look.y) } : {};
     traces.push(points(`${KIND_NAMES[kind]} (${all.length.toLocaleString("en")})`, fitting, looks[kind],

@@ -27,8 +27,9 @@ function atStep(row, step) {
   const part = step / STEPS;
   const byRatio = !row.drop && row.operator === "<=" && row.low > 0;
   const value = byRatio ? row.low * (row.high / row.low) ** part : row.low + (row.high - row.low) * part;
-  if (row.operator === ">=") return Number(value.toFixed(3));
-  // Rounded upwards: the cheapest trial must fit the tightest position.
+  if (row.drop) return Number(value.toFixed(3));
+  // Rounded to the loose side: the best trial must fit the tightest position.
+  if (row.operator === ">=") return Math.floor(value * 1000 + 1e-6) / 1000;
   const unit = 10 ** (Math.floor(Math.log10(Math.abs(value) || 1)) - 2);
   return Number((Math.ceil(value / unit - 1e-9) * unit).toPrecision(12));
 }

@@ -83,6 +83,8 @@ def parse_limits(texts: Sequence[str], option: str) -> dict[str, float]:
             number = float(value)
         except ValueError:
             raise ConfigError(f"{option} takes METRIC=VALUE such as latency_ms=5, got {text!r}") from None
+        if not metric:
+            raise ConfigError(f"{option} takes METRIC=VALUE such as latency_ms=5, got {text!r}")
         if metric in limits:
             raise ConfigError(f"{option} {metric} is given twice; keep one")
         limits[metric] = number

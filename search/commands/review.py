@@ -10,6 +10,7 @@ import typer
 from results.study import open_study
 from search.console import out as console
 from search.console import progress_line
+from search.recheck import dataset_at_hand
 from search.review import ReviewServer, Settings
 
 __all__ = ["review"]
@@ -37,6 +38,7 @@ def review(
     Example: reid-pareto review runs/market
     """
     opened = open_study(study)
+    dataset_at_hand(opened, data)
     settings = Settings(
         study=opened, packages=packages or study / "packages", data=data, check=check, say=progress_line
     )

@@ -125,6 +125,8 @@ def _config(data: Path, options: dict[str, Any], assigned: dict[str, Any]) -> Tr
     for name in assigned:
         if name in _OF_PRUNING:
             raise ConfigError(f"--set {name}: train does not prune; use `reid-pareto trial`")
+    if "dataset" in assigned:
+        raise ConfigError("--set dataset: the folder that --data names says which; leave it out")
     return TrialConfig.from_dict({**options, **assigned, **_DENSE, "dataset": dataset_name(data)})
 
 
@@ -139,7 +141,8 @@ def _tell(outcome: TrialOutcome, out: Path) -> None:
     metrics = outcome.metrics
     console.print(
         f"mAP {metrics['mAP']:.4f}  rank-1 {metrics['rank1']:.4f} on held-out identities; "
-        f"{metrics['latency_ms']:.2f} ms, {metrics['params'] / 1e6:.2f} M parameters; in {out}"
+        f"{metrics['latency_ms']:.2f} ms, {metrics['params'] / 1e6:.2f} M parameters; in {out}",
+        markup=False,
     )
     measured = [row for row in outcome.curves if row["val_mAP"] is not None]
     if measured:

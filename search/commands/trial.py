@@ -39,7 +39,8 @@ def trial(
     console.print(
         f"{outcome.status}: mAP {metrics['mAP']:.4f}  rank-1 {metrics['rank1']:.4f} on held-out identities; "
         f"{metrics['latency_ms']:.2f} ms{'' if outcome.latency_trusted else ' (untrusted)'}, "
-        f"{metrics['size_bytes'] / 1e6:.2f} MB; in {out}"
+        f"{metrics['size_bytes'] / 1e6:.2f} MB; in {out}",
+        markup=False,
     )
     for limit, excess in outcome.violations.items():
-        console.print(f"breaks {limit} by {excess:.4g}")
+        console.print(f"breaks {limit} by {excess:.4g}", markup=False)

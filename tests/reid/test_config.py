@@ -45,7 +45,14 @@ def test_plain_values_and_back(
         ({"loss": {}}, "loss must name at least one term"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"target": {"thread": 2}}, "unknown key of target 'thread'; did you mean threads?"),
+        ({"seed": 2**63}, "seed must be at most 9223372036854775807"),
         ({"target": {"threads": 0}}, "target.threads must be at least 1, got 0"),
+        ({"target": {"threads": "two"}}, "target.threads must be int, got 'two'"),
+        ({"target": {"threads": 100_000}}, "target.threads must be at most 1024, got 100000"),
+        ({"target": {"batch": 1.5}}, "target.batch must be int, got 1.5"),
+        ({"target": {"device": "gpu"}}, "target.device must be cpu or cuda:N, got 'gpu'"),
+        ({"target": {"device": 0}}, "target.device must be str, got 0"),
+        ({"target": "onnxruntime"}, "target must be a mapping such as {runtime: onnxruntime}"),
     ],
 )
 def test_wrong_values_are_named(values: dict[str, object], message: str) -> None:

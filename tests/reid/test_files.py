@@ -90,3 +90,9 @@ def test_remove_tree_takes_files_folders_and_nothing(tmp_path: Path) -> None:
     for path in (tmp_path / "folder", write_atomic(tmp_path / "file", "x"), tmp_path / "absent"):
         remove_tree(path)
         assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["", "/"])
+def test_a_path_without_a_name_is_refused(name: str) -> None:
+    with pytest.raises(ResourceError, match="it names no file"):
+        write_atomic(Path(name), "text")

@@ -128,6 +128,22 @@ def test_reproduction_is_a_space_with_that_one_point(package: Path, study: Study
     yaml.safe_load(text)
 
 
+def test_a_teacher_is_named_and_its_path_is_not(
+    study: Study, tmp_path: Path, network: Path, embed: Embed
+) -> None:
+    for number, teacher, weights in ((20, f"{HOME}/teachers/0277.xml", "imagenet"), (21, "dense", None)):
+        commit_artifact(study, number, network)
+        taught = trial(number, 0.5, 1.0)
+        taught.config.update(teacher=teacher, weights=weights)
+        commit(study, taught)
+        package = build_package(study, study.record(number), tmp_path / f"package-{number}", embed=embed)
+        name = Path(teacher).name
+        assert f"distilled from teacher {name}" in (package / "model_card.md").read_text()
+        text = (package / "reproduce.yaml").read_text()
+        assert ("fixed.teacher is a file name only" in text) == (name != teacher)
+        assert "fixed.weights is a file name only" not in text
+
+
 def test_hostile_names_stay_text(study: Study, tmp_path: Path, network: Path, embed: Embed) -> None:
     commit_artifact(study, 20, network)
     hostile = trial(20, 0.5, 1.0)
@@ -260,6 +276,28 @@ def reseal(package: Path) -> None:
     """What somebody does who alters a package and knows how manifests are made."""
     (package / "manifest.json").unlink()
     write_package_manifest(package)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"count": 10**12},
+        {"height": -(10**9)},
+        {"count": [1], "height": 10**12},
+        {"seed": 10**30},
+        {"width": 1.5},
+    ],
+)
+def test_reference_images_that_would_fill_the_memory_are_refused(
+    package: Path, asked: dict[str, object]
+) -> None:
+    path = package / "reference.json"
+    content = json.loads(path.read_text())
+    content["images"] |= asked
+    path.write_text(json.dumps(content))
+    reseal(package)
+    with pytest.raises(UnverifiedError, match="cannot be read as reference embeddings"):
+        verify(package, embedder(package / "model.onnx"))
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,10 @@ def test_any_changed_byte_of_a_zip_is_found(study: Study, tmp_path: Path) -> Non
         assert "\n" not in str(refused.exception)
 
 
-@pytest.mark.parametrize("names", [["../out.json"], ["a.json"], ["p/x.json", "q/y.json"], ["/etc/x.json"]])
+@pytest.mark.parametrize(
+    "names",
+    [["../out.json"], ["a.json"], ["p/x.json", "q/y.json"], ["/etc/x.json"], ["p/a.json", "p/q/x.json"]],
+)
 def test_hostile_zips_are_refused_and_leave_nothing(tmp_path: Path, names: list[str]) -> None:
     path = tmp_path / "in" / "p.zip"
     path.parent.mkdir()
@@ -250,3 +253,23 @@ def test_limits_are_read_or_refused() -> None:
             parse_limits(texts, "--max")
     with pytest.raises(ConfigError, match="given twice"):
         parse_limits(["mAP=1", "mAP=0.5"], "--min")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["verify"], ["bench"], ["export-target", "--target", "openvino", "--out", "out"]]
+)
+def test_a_package_that_is_not_there_is_bad_input(arguments: list[str], tmp_path: Path) -> None:
+    error = call(*arguments, tmp_path / "nowhere").exception
+    assert isinstance(error, ConfigError)
+    assert "nowhere does not exist" in str(error)
+
+
+def test_a_limit_needs_a_metric() -> None:
+    with pytest.raises(ConfigError, match=r"--max takes METRIC=VALUE .*, got '=5'"):
+        parse_limits(["=5"], "--max")
+
+
+def test_review_refuses_data_that_is_not_there_before_it_serves(study: Study, tmp_path: Path) -> None:
+    error = call("review", study.path, "--no-browser", "--data", tmp_path / "nowhere").exception
+    assert isinstance(error, ConfigError)
+    assert "nowhere: no such folder" in str(error)

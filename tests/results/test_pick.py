@@ -81,6 +81,18 @@ def test_limit_on_a_third_metric_keeps_the_knee(study: Study) -> None:
     assert "knee" in choice.reason
 
 
+def test_throughput_is_better_when_higher_and_no_fraction() -> None:
+    records = [trial(number, 0.7 + 0.02 * number, 2.0 + number) for number in range(3)]
+    for record in records:
+        record.metrics["throughput_per_s"] = 1000 / record.metrics["latency_ms"]
+    choice = pick(InMemory(records), minimum={"throughput_per_s": 300})
+    assert (choice.record.number, choice.wishes[0].text) == (1, "throughput_per_s >= 300")
+    with pytest.raises(NothingFeasible, match=r"throughput_per_s short by 100"):
+        pick(InMemory(records), minimum={"throughput_per_s": 600})
+    with pytest.raises(ConfigError, match="a drop is of an accuracy"):
+        pick(InMemory(records), max_drop={"throughput_per_s": 0.1})
+
+
 def test_ties_go_to_the_other_objective_then_to_the_earlier_trial() -> None:
     tied = [trial(3, 0.7, 5.0), trial(2, 0.7, 4.0), trial(1, 0.7, 4.0), trial(0, 0.6, 1.0)]
     assert pick(InMemory(tied), maximum={"latency_ms": 6}).record.number == 1

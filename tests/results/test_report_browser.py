@@ -97,6 +97,31 @@ def test_limits_name_the_trial_that_pick_takes(opened: Opened, study: Study, tmp
     opened.quiet()
 
 
+def test_the_tightest_slider_still_fits_the_best_trial(opened: Opened, study: Study, tmp_path: Path) -> None:
+    commit(study, trial(9, 0.71267, 3.2))
+    commit(study, trial(10, 0.83456, 9.5))
+    opened.show(write_report(study, tmp_path / "report.html"))
+    opened.set_limit("mAP", "1000", kind="range")
+    assert opened.page.evaluate("reidPareto.choice()") == 10
+    assert 0.83 < opened.page.evaluate("reidPareto.limits().min.mAP") <= 0.83456
+    opened.set_limit("mAP", "0", kind="range")
+    opened.set_limit("latency_ms", "0", kind="range")
+    assert opened.page.evaluate("reidPareto.choice()") == 8
+
+
+def test_the_line_of_the_front_turns_where_the_trade_does(opened: Opened, tmp_path: Path) -> None:
+    for x, direction, shape in (("latency_ms", "minimize", "hv"), ("throughput_per_s", "maximize", "vh")):
+        made = make_study(tmp_path / x, objectives={"mAP": "maximize", x: direction}, reference_point=None)
+        for number in range(3):
+            record = trial(number, 0.6 + 0.1 * number, 2.0 + number)
+            record.metrics["throughput_per_s"] = 1000 / record.metrics["latency_ms"]
+            commit(made, record)
+        opened.show(write_report(made, tmp_path / f"{x}.html"))
+        lines = opened.page.evaluate("document.getElementById('plot').data.filter((t) => t.mode === 'lines')")
+        assert [line["line"]["shape"] for line in lines] == [shape]
+    opened.quiet()
+
+
 def test_tables_hold_every_trial_apart_by_standing(opened: Opened, study: Study, tmp_path: Path) -> None:
     opened.show(write_report(study, tmp_path / "report.html"))
     cards = opened.page.locator("#tables .card")

@@ -20,7 +20,7 @@ pytestmark = needs_browser
 
 STUDIES = 12
 LIMITS = 60
-METRICS = ("mAP", "rank1", "latency_ms", "latency_ratio", "size_bytes")
+METRICS = ("mAP", "rank1", "latency_ms", "latency_ratio", "throughput_per_s", "size_bytes")
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +34,13 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
 def awkward_study(seed: int) -> Snapshot:
     """Few distinct figures, so that ties, duplicates and trials at a limit meet often; some lack a metric."""
     draw = random.Random(seed)
-    coarse = seed % 2 == 0
+    coarse = seed // 4 % 2 == 0
     objectives = [
         {"mAP": "maximize", "latency_ms": "minimize"},
         {"latency_ms": "minimize", "mAP": "maximize"},
         {"mAP": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"},
-    ][seed % 3]
+        {"mAP": "maximize", "throughput_per_s": "maximize"},
+    ][seed % 4]
     records: list[Record] = []
     for number in range(draw.choice([1, 2, 5, 40])):
         accuracy = draw.randint(1, 6) / 7 if coarse else draw.random()
@@ -51,6 +52,7 @@ def awkward_study(seed: int) -> Snapshot:
             latency_trusted=draw.random() < 0.9,
             violations={"size_bytes <= 1": 1.0} if draw.random() < 0.1 else {},
         )
+        record.metrics["throughput_per_s"] = 1000 / latency
         record.metrics["size_bytes"] = draw.choice([1e6, 2e6, 4e6]) if coarse else draw.uniform(1e5, 1e7)
         if draw.random() < 0.1:
             del record.metrics[draw.choice(METRICS)]
@@ -70,8 +72,9 @@ def some_limits(study: Snapshot, draw: random.Random) -> dict[str, dict[str, flo
     for name in draw.sample(known, min(len(known), draw.randint(0, 3))):
         values = [record.metrics[name] for record in study.trials if name in record.metrics]
         value = draw.choice(values) if draw.random() < 0.5 else draw.uniform(min(values), max(values) * 1.01)
-        higher = name in ("mAP", "rank1")
-        limits["minimum" if higher else "maximum"][name] = min(value, 1.0) if higher else value
+        rate = name in ("mAP", "rank1")
+        higher = rate or name == "throughput_per_s"
+        limits["minimum" if higher else "maximum"][name] = min(value, 1.0) if rate else value
     if draw.random() < 0.3:
         limits["max_drop"]["mAP"] = round(draw.uniform(0, 0.6), draw.choice([1, 2, 9]))
     return limits

@@ -168,6 +168,13 @@ def test_wishes_of_the_page_are_those_of_the_command() -> None:
     assert parse_wishes(b"{}") == Wishes()
 
 
+def test_wishes_that_no_float_or_stack_can_hold_are_refused_in_words() -> None:
+    with pytest.raises(ConfigError, match="numbers that fit a float"):
+        parse_wishes(b'{"max": {"latency_ms": 1' + b"0" * 400 + b"}}")
+    with pytest.raises(ConfigError, match="no JSON"):
+        parse_wishes(b"[" * 9_000)
+
+
 def test_a_port_that_is_taken(server: ReviewServer) -> None:
     for port in (server.server_port, 70_000):
         with pytest.raises(ConfigError, match=f"--port {port} cannot be used"):

@@ -51,6 +51,8 @@ def test_values_go_before_fixed_settings_and_a_fixed_seed_stays() -> None:
         ({"fixed": {"method": "bafd", "epoch": 3}}, r"'epoch'; did you mean epochs\?"),
         ({"fixed": {"method": "bafd", "dataset": "market1501"}}, "dataset is a key of its own"),
         ({"parameters": {"target": {"choice": ["a"]}}}, "target is a key of its own"),
+        ({"parameters": {"seed": {"choice": [0, 1]}}}, "seed decides .* put it under fixed"),
+        ({"parameters": {"validation_share": {"float": [0.1, 0.3]}}}, "validation_share decides"),
         ({"parameters": {"prune_rate": {"float": [0.3, 1.5]}}}, "prune_rate must be 0 <= rate < 1, got 1.5"),
         ({"parameters": {"input_size": {"choice": [[96, 48], [96]]}}}, "input_size must be"),
         ({"parameters": {"knn": {"choice": [2, "many"]}}}, "knn must be int, got 'many'"),

@@ -24,6 +24,7 @@ LIMITS = (Limit(metric="latency_ms", operator="<=", value=8.0), Limit(metric="mA
         ("WorkerLost", "retry", "failed"),
         ("ArtifactError", "infeasible", "infeasible"),
         ("UnverifiedError", "infeasible", "infeasible"),
+        ("TrainingDiverged", "failed", "failed"),
         ("StudyDamaged", "failed", "failed"),
         ("RuntimeError", "failed", "failed"),
         ("annotations", "failed", "failed"),

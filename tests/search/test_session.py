@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -293,3 +294,19 @@ def test_stopping_leaves_a_study_that_resumes(run_search: Run, monkeypatch: pyte
     monkeypatch.setattr(search.session, "run_jobs", run_inline)
     study = run_search(6)
     assert [record.attempt for record in study.records()] == [1] * 6
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"seed": -1}, "--seed must be 0 to 4294967295, got -1"),
+        ({"seed": 2**32}, "--seed must be 0 to 4294967295"),
+        ({"sampler": "tpee"}, "unknown sampler 'tpee'; did you mean tpe?"),
+    ],
+)
+def test_a_wrong_seed_or_sampler_leaves_no_study_behind(
+    run_search: Run, wrong: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        run_search(2, **wrong)
+    assert not (tmp_path / "study" / "study.json").exists()

@@ -242,3 +242,11 @@ def test_the_real_archive_is_recognised_and_read_as_its_names_say(real_data: Pat
     assert (found.gallery.images, found.gallery.identities, found.gallery.cameras) == (19_732, 750, 6)
     assert (found.gallery.junk, found.gallery.distractors) == (3_819, 2_798)
     assert (found.shared_identities, found.unmatched_queries, found.ignored, found.bad) == (0, 0, 0, ())
+
+
+def test_a_source_is_only_read(release: Path) -> None:
+    before = sorted(release.rglob("*"))
+    for target in (release, release / "prepared", release / ".." / release.name / "prepared"):
+        with pytest.raises(ConfigError, match="which is only read"):
+            prepare("market1501", release, target)
+    assert sorted(release.rglob("*")) == before

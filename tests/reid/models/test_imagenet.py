@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from reid.errors import ConfigError
+from reid.errors import ConfigError, ResourceError
 from reid.files import sha256_of
 from reid.models import build, weights_key
 from reid.torchvision_compat import torchvision
@@ -39,7 +39,7 @@ def test_torchvisions_own_file_fills_the_body(offline: Path) -> None:
 
 
 def test_without_a_network_one_line_says_what_to_do(offline: Path) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ResourceError) as caught:
         build("resnet50", 5, weights="ResNet50_Weights.IMAGENET1K_V1")
     message = str(caught.value)
     assert message.startswith("cannot get weights ResNet50_Weights.IMAGENET1K_V1 (URLError: ")
@@ -54,7 +54,7 @@ def test_a_damaged_file_in_the_cache_is_named(offline: Path) -> None:
     offline.mkdir(parents=True)
     (offline / "resnet18-f37072fd.pth").write_bytes(b"half a downl")
     with pytest.raises(
-        ConfigError, match=r"cannot get weights ResNet18_Weights\.IMAGENET1K_V1 .*resnet18-f37072fd"
+        ResourceError, match=r"cannot get weights ResNet18_Weights\.IMAGENET1K_V1 .*resnet18-f37072fd"
     ):
         build("resnet18", 5, weights="imagenet")
 

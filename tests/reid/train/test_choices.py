@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from reid.errors import ArtifactError, ConfigError
+from reid.errors import ConfigError, TrainingDiverged
 from reid.models import ReIDNetwork
 from reid.train import EpochReport, Progress, Recipe, train
 from reid.train.allocator import keep_freed_memory
@@ -207,7 +207,7 @@ def test_weights_without_a_number_after_the_last_step_are_named() -> None:
         with torch.no_grad():
             model.get_parameter("conv1.conv.weight")[0] = math.nan
 
-    with pytest.raises(ArtifactError, match=r"conv1\.conv\.weight is not finite after .* epoch 1 of 1"):
+    with pytest.raises(TrainingDiverged, match=r"conv1\.conv\.weight is not finite after .* epoch 1 of 1"):
         train(network(), IMAGES, LABELS, replace(RECIPE, epochs=1), after_epoch=poison)
 
 

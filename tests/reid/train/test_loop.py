@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reid.errors import ArtifactError, ConfigError, ResourceError
+from reid.errors import ConfigError, ResourceError, TrainingDiverged
 from reid.models import TrainingOutput, build
 from reid.train import EpochReport, embed, train
 from tests.reid.train.people import IMAGES, LABELS, RECIPE, network, same_weights
@@ -196,7 +196,7 @@ class Poisoned(nn.Module):
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("loss", ["triplet", "triplet+softmax"])
 def test_loss_without_a_number_names_epoch_and_step(value: float, loss: str) -> None:
-    with pytest.raises(ArtifactError, match="in epoch 2 of 3, step 2 of 3; lower learning_rate"):
+    with pytest.raises(TrainingDiverged, match="in epoch 2 of 3, step 2 of 3; lower learning_rate"):
         train(Poisoned(value), IMAGES, LABELS, replace(RECIPE, loss=loss))
 
 

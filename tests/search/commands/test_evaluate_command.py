@@ -207,3 +207,12 @@ def test_an_exported_file_has_no_classifier_and_one_size(
         call(tmp_path, "--data", data, "--scales", "1,1.1")
     with pytest.raises(ConfigError, match="describes itself"):
         call(tmp_path, "--data", data, "--set", "head=linear")
+
+
+@pytest.mark.parametrize("name", ["nowhere", "nowhere.onnx", "nowhere.pth"])
+@pytest.mark.parametrize("more", [[], ["--classification"], ["--backbone", "osnet_x0_25"]])
+def test_a_network_that_is_not_there_is_bad_input(
+    name: str, more: list[str], data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="does not exist; name an ONNX file"):
+        call(tmp_path / name, "--data", data, *more)

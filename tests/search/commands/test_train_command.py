@@ -9,7 +9,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from reid.config import TrialConfig
-from reid.errors import ConfigError
+from reid.errors import ConfigError, NoDevice
+from reid.files import read_json
 from reid.train import EpochReport, Progress
 from reid.training_settings import TrainingSettings
 from search.cli import app
@@ -44,6 +45,9 @@ def test_help_has_an_option_for_every_setting_of_a_training() -> None:
         (["--keep", "best"], "keep best needs validate_every"),
         (["--set", "prune_rate=0.5"], "--set prune_rate: train does not prune"),
         (["--set", "learning_rat=1"], "unknown setting 'learning_rat'; did you mean learning_rate?"),
+        (["--set", "dataset=market1501"], "--set dataset: the folder that --data names says which"),
+        (["--set", "target={threads: two}"], "target.threads must be int, got 'two'"),
+        (["--seed", "99999999999999999999"], "seed must be at most"),
         (["--optimizer", "lamb"], "optimizer must be adam, adamw or sgd, got 'lamb'"),
         (["--backbone", "resnet81"], "unknown backbone 'resnet81'; did you mean resnet18?"),
     ],
@@ -58,11 +62,43 @@ def test_wrong_values_are_refused_before_a_folder_is_made(
     assert not out.exists()
 
 
+def test_a_device_that_nothing_runs_on_is_refused_before_a_folder_is_made(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    error = run("--data", str(data), "--out", str(out), "--set", "target={device: 'cuda:7'}")
+    assert isinstance(error, NoDevice)
+    assert not out.exists()
+
+
 def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     claim(tmp_path / "run", TrialConfig())
+    (tmp_path / "run/cache/dense-1.work").mkdir(parents=True)
+    (tmp_path / "run/cache/dense-1.work/epoch.pt").touch()
     claim(tmp_path / "run", TrialConfig())
     with pytest.raises(ConfigError, match="holds something else"):
         claim(tmp_path / "run", TrialConfig(epochs=3))
+
+
+def test_a_folder_in_which_nothing_was_computed_is_free_for_the_corrected_command(tmp_path: Path) -> None:
+    claim(tmp_path / "run", TrialConfig())
+    (tmp_path / "run/cache").mkdir()
+    for left in ("dense-1.lock", "dense-1.failed.json"):
+        (tmp_path / "run/cache" / left).touch()
+    claim(tmp_path / "run", TrialConfig(epochs=3))
+    assert read_json(tmp_path / "run/config.json")["epochs"] == 3
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a":', b"[1]", b"5", b"\xff\xfe", b'{"another": "program"}'])
+def test_a_note_that_is_not_ours_is_left_alone(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(ConfigError, match="holds something else"):
+        claim(tmp_path, TrialConfig())
+    assert (tmp_path / "config.json").read_bytes() == content
+
+
+def test_a_refused_training_leaves_no_curves(tmp_path: Path) -> None:
+    with TrainingView(Console(quiet=True), tmp_path / "curves"):
+        pass
+    assert not (tmp_path / "curves").exists()
 
 
 def test_bar_on_a_terminal_and_silence_elsewhere(tmp_path: Path) -> None:
