@@ -122,7 +122,7 @@ def describe(picked: Picked) -> dict[str, Any]:
         "checked": found is not None,
         "unchecked": picked.unchecked,
         "candidates": _candidates(found) if found else [],
-        "test": dict(found.test) if found else None,
+        "test": dict(found.tests[choice.record.number]) if found else None,
         "doubts": list(found.doubts) if found else [],
         "package": str(picked.package),
         "zip": None if picked.zipped is None else str(picked.zipped),
@@ -136,6 +136,7 @@ def _candidates(found: Rechecked) -> list[dict[str, Any]]:
             "latency_ms": one.latency_ms,
             "ratio": one.ratio.to_dict(),
             "mAP_difference": one.difference.to_dict(),
+            "test": dict(found.tests[one.record.number]),
             "tied": one.tied,
             "broken": one.broken,
         }

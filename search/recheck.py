@@ -1,7 +1,7 @@
-"""The candidates of a pick, measured once more: timed in turns, compared query by query, the winner tested.
+"""The candidates of a pick, measured once more: timed in turns, compared query by query, then tested.
 
-Everything that decides comes from the validation identities; the test split is asked about the winner alone, after
-it has won.
+Everything that decides comes from the validation identities; the test split is asked after the winner has won, and
+its figures are told, not used.
 """
 
 import socket
@@ -36,14 +36,14 @@ class Rechecked:
 
     Attributes:
         settled: the choice, and how the other candidates stand against it.
-        test: its figures on the test split.
+        tests: number of each candidate -> its figures on the test split.
         trusted: whether the timing was quiet enough to be believed.
         same_machine: whether the records' latencies come from this machine.
         doubts: why something of it is not to be relied on, one line each.
     """
 
     settled: Settled
-    test: Mapping[str, float]
+    tests: Mapping[int, Mapping[str, float]]
     trusted: bool
     same_machine: bool
     doubts: tuple[str, ...]
@@ -64,9 +64,10 @@ def dataset_at_hand(study: Study, data: Path | None) -> Path | None:
 
 
 def recheck(study: Study, choice: Choice, data: Path, say: Callable[[str], None]) -> Rechecked:
-    """Measure a choice and its runners-up again, settle ties, and evaluate the winner on the test split.
+    """Measure a choice and its runners-up again, settle ties, and evaluate all of them on the test split.
 
-    New figures of the winner are committed beside its record as facts "retiming" and "test", where there are none.
+    New figures are committed beside the records where there are none: the fact "test" of each candidate, the fact
+    "retiming" of the winner.
 
     Args:
         study: that the choice is from.
@@ -97,18 +98,20 @@ def recheck(study: Study, choice: Choice, data: Path, say: Callable[[str], None]
     winner = settled.choice.record
     doubts = [] if timing.trusted else [f"the new latencies are not trusted: {timing.reason}"]
     doubts += _keep(study, winner, "retiming", _retiming(timing, candidates.index(winner), target))
-    test = figures_on_test(study.test_record(winner.number))
-    if not test:
-        say(f"evaluating trial {winner.number} on the test split")
-        fact = _on_test(study.artifact(winner.number), target, dataset)
-        test = figures_on_test(fact)
-        doubts += _keep(study, winner, "test", fact)
+    tests = {}
+    for record, folder in zip(candidates, folders, strict=True):
+        tests[record.number] = figures_on_test(study.test_record(record.number))
+        if not tests[record.number]:
+            say(f"evaluating trial {record.number} on the test split")
+            fact = _on_test(folder, target, dataset)
+            tests[record.number] = figures_on_test(fact)
+            doubts += _keep(study, record, "test", fact)
     return Rechecked(
         settled=settled,
-        test=test,
+        tests=tests,
         trusted=timing.trusted,
         same_machine=same_machine,
-        doubts=tuple(doubts),
+        doubts=tuple(dict.fromkeys(doubts)),
     )
 
 

@@ -123,8 +123,11 @@ def _measured(found: Rechecked) -> Iterator[str]:
     yield f"  timed again in turns: trial {chosen.record.number} {chosen.latency_ms:.3g} ms{before}"
     for other in others:
         yield f"    trial {other.record.number} {other.latency_ms:.3g} ms, {_against(other)}"
-    shown = [f"{name} {figure_text(name, found.test[name])}" for name in _TESTED if name in found.test]
-    yield f"  test split: {', '.join(shown)}"
+    yield "  test split, which decided nothing:"
+    for one in found.settled.standings:
+        test = found.tests[one.record.number]
+        shown = [f"{name} {figure_text(name, test[name])}" for name in _TESTED if name in test]
+        yield f"    trial {one.record.number} {', '.join(shown)}"
     for doubt in found.doubts:
         yield f"  {doubt}"
 
