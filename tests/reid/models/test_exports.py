@@ -33,7 +33,8 @@ def demand_parity(network: ReIDNetwork, folder: Path) -> None:
         (found,) = session.run(["embedding"], {"images": spec.normalise(images)})
         expected = torch_embeddings(network.eval(), images, spec)
         assert found.shape == (count, network.embedding_dim)
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+        # Rounding adds up over the fifty normalisations of an EfficientNet; a wrong layer is off by far more.
+        np.testing.assert_allclose(found, expected, atol=1e-4)
     assert (expected[0] * expected[1]).sum() < 0.999
 
 
