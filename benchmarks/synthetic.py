@@ -74,6 +74,7 @@ def snapshot(count: int, seed: int = 0) -> Snapshot:
         reference={"mAP": 0.0, "latency_ms": baseline.metrics["latency_ms"]},
         trials=tuple(synthetic_records(count, seed)),
         tests={},
+        again={},
     )
 
 

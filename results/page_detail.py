@@ -12,7 +12,7 @@ __all__ = ["detail", "histogram"]
 
 _BINS = 24
 _NOT_DRAWN = ("stage", "epoch", "seconds", "images_per_second", "learning_rate")
-_OWN_PLACE = ("latency", "widths", "layers", "repeats")
+_OWN_PLACE = ("latency", "widths", "layers")
 
 
 def detail(record: Record, shared: Mapping[str, Any], test: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Snapshot:
         reference: metric -> the worst value that counts for the hypervolume, or None while there is none.
         trials: the committed records by number.
         tests: figures on the test split by number of the trial, where they were taken.
+        again: figures that a pick measured anew, likewise.
     """
 
     path: str
@@ -61,6 +62,7 @@ class Snapshot:
     reference: Mapping[str, float] | None
     trials: tuple[Record, ...]
     tests: Mapping[int, Mapping[str, Any]]
+    again: Mapping[int, Mapping[str, Any]]
 
     @classmethod
     def of(cls, study: Study) -> Self:
@@ -71,6 +73,7 @@ class Snapshot:
         """
         trials = tuple(study.records())
         taken = {record.number: study.test_record(record.number) for record in trials}
+        again = {record.number: study.fact(record.number, "retiming") for record in trials}
         return cls(
             path=str(study.path),
             definition=study.definition,
@@ -79,6 +82,7 @@ class Snapshot:
             reference=study.reference_point,
             trials=trials,
             tests={number: test for number, test in taken.items() if test is not None},
+            again={number: fact for number, fact in again.items() if fact is not None},
         )
 
     def records(self) -> tuple[Record, ...]:
@@ -134,7 +138,7 @@ def report_data(study: Snapshot) -> dict[str, Any]:
         shared: settings that all trials have in common.
         trials: {n, kind, metrics: [figure or None], params: [value or None], stages: [[index of the name,
             seconds, 1 if cached, number of the content key or -1]], violations, error: [kind, message],
-            attempt, repeats: {metric: values of repeated evaluations}}; what is empty is left out.
+            attempt, repeats: {metric: values, the record's first}}; what is empty is left out.
         hypervolume: [trials, hours, volume] by time, or None; importance: {metric: {trials, shares: [[name,
             share, chance]]}}; ledger: as `results.page_story.ledger`.
         details: number of the trial as text -> what a click shows (`results.page_detail.detail`).
@@ -163,7 +167,10 @@ def report_data(study: Snapshot) -> dict[str, Any]:
         "params": columns.params,
         "stages": columns.stages,
         "shared": shared,
-        "trials": [columns.row(record, kinds[record.number]) for record in records],
+        "trials": [
+            columns.row(record, kinds[record.number], study.again.get(record.number, {}))
+            for record in records
+        ],
         "hypervolume": _volume(study),
         "importance": _importance(study),
         "ledger": ledger(records),
@@ -194,7 +201,7 @@ class _Columns:
             keys={key: number for number, key in enumerate(keys)},
         )
 
-    def row(self, record: Record, kind: str) -> dict[str, Any]:
+    def row(self, record: Record, kind: str, again: Mapping[str, Any]) -> dict[str, Any]:
         entry = {
             "n": record.number,
             "kind": kind,
@@ -204,7 +211,7 @@ class _Columns:
             "violations": record.violations,
             "error": [record.error["kind"], record.error["message"]] if record.error else None,
             "attempt": record.attempt if record.attempt > 1 else None,
-            "repeats": _repeats(record.checks.get("repeats")),
+            "repeats": _repeats(record, again),
         }
         return {name: value for name, value in entry.items() if value not in (None, {}, [])}
 
@@ -228,13 +235,13 @@ def _exact(value: float | None) -> float | int | None:
     return int(value) if whole and value is not None else value
 
 
-def _repeats(given: Any) -> dict[str, list[float]]:
-    if not isinstance(given, Mapping):
-        return {}
+def _repeats(record: Record, again: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Metric -> its values, where a pick measured it anew; a timing that is not trusted tells nothing."""
+    names = ("latency_ms", "mAP") if again.get("trusted") else ("mAP",)
     return {
-        metric: values
-        for metric, values in given.items()
-        if isinstance(values, list) and len(values) > 1 and all(type(v) in (int, float) for v in values)
+        name: [record.metrics[name], float(again[name])]
+        for name in names
+        if name in record.metrics and type(again.get(name)) in (int, float)
     }
 
 

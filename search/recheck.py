@@ -66,8 +66,8 @@ def dataset_at_hand(study: Study, data: Path | None) -> Path | None:
 def recheck(study: Study, choice: Choice, data: Path, say: Callable[[str], None]) -> Rechecked:
     """Measure a choice and its runners-up again, settle ties, and evaluate all of them on the test split.
 
-    New figures are committed beside the records where there are none: the fact "test" of each candidate, the fact
-    "retiming" of the winner.
+    New figures of each candidate are committed beside its record where there are none, as facts "retiming" (latency
+    and mAP) and "test".
 
     Args:
         study: that the choice is from.
@@ -95,9 +95,10 @@ def recheck(study: Study, choice: Choice, data: Path, say: Callable[[str], None]
         precision = _precision(record, folders[index], target, dataset)
         evidence[record.number] = Evidence(precision=precision, rounds_ms=timing.rounds_ms[index])
     settled = settle(choice, evidence, study, trusted=timing.trusted, same_machine=same_machine)
-    winner = settled.choice.record
     doubts = [] if timing.trusted else [f"the new latencies are not trusted: {timing.reason}"]
-    doubts += _keep(study, winner, "retiming", _retiming(timing, candidates.index(winner), target))
+    for index, record in enumerate(candidates):
+        fact = _retiming(timing, index, target) | {"mAP": float(evidence[record.number].precision.mean())}
+        doubts += _keep(study, record, "retiming", fact)
     tests = {}
     for record, folder in zip(candidates, folders, strict=True):
         tests[record.number] = figures_on_test(study.test_record(record.number))

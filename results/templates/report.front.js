@@ -47,14 +47,13 @@ function thinned(trials) {
   }
 }
 
-/* Bars from timing percentiles, or from evaluations that were repeated. */
+/* Bars over timing percentiles and what a pick measured anew. */
 function reach(trials, metric) {
   const ends = trials.map((trial) => {
     const at = trial.metrics[metric];
-    const again = trial.repeats?.[metric];
-    if (again) return [Math.min(at, ...again), Math.max(at, ...again)];
-    if (metric !== "latency_ms") return [at, at];
-    return [Math.min(at, trial.metrics.latency_p10_ms ?? at), Math.max(at, trial.metrics.latency_p90_ms ?? at)];
+    const all = [at, ...(trial.repeats?.[metric] ?? [])];
+    if (metric === "latency_ms") all.push(trial.metrics.latency_p10_ms ?? at, trial.metrics.latency_p90_ms ?? at);
+    return [Math.min(...all), Math.max(...all)];
   });
   if (ends.every(([low, high]) => low === high)) return null;
   const by = (pick) => ends.map((pair, index) => scaled(metric, pick(pair, trials[index].metrics[metric])));

@@ -97,17 +97,18 @@ def test_page_holds_every_trial_with_its_standing(study: Study, tmp_path: Path) 
     assert details.keys() == {str(number) for number in kinds}
 
 
-def test_what_a_click_shows_comes_from_the_record(tmp_path: Path) -> None:
+@pytest.mark.parametrize("trusted", [True, False])
+def test_what_a_click_shows_comes_from_the_record(tmp_path: Path, trusted: bool) -> None:
     study = make_study(tmp_path)
     checks = {
         "latency": {"samples_ms": [2.0, 2.1, 2.2, 9.0], "reason": "busy", "trusted": True},
         "widths": {"layer1": [64, 20]},
         "layers": {"quantized": ["layer1"], "float": ["head"]},
-        "repeats": {"mAP": [0.49, 0.51]},
         "parity_min_cosine": 0.9999998,
     }
     commit(study, trial(0, 0.5, 2.0, checks=checks))
     commit_fact(study, 0, "test", {"mAP": 0.48})
+    commit_fact(study, 0, "retiming", {"mAP": 0.51, "latency_ms": 2.4, "trusted": trusted})
     data = report_data(Snapshot.of(study))
     known = data["details"]["0"]
     assert known["widths"] == {"layer1": [64, 20]}
@@ -117,7 +118,8 @@ def test_what_a_click_shows_comes_from_the_record(tmp_path: Path) -> None:
     assert known["test"] == {"mAP": 0.48}
     assert known["curves"] == [["prune", {"loss": [1.25, 0.75]}]]
     assert sum(known["latency"]["counts"]) + known["latency"]["above"] == 4
-    assert data["trials"][0]["repeats"] == {"mAP": [0.49, 0.51]}
+    measured_anew = {"mAP": [0.5, 0.51], "latency_ms": [2.0, 2.4]}
+    assert data["trials"][0]["repeats"] == {k: v for k, v in measured_anew.items() if trusted or k == "mAP"}
     assert data["stages"] == ["dense", "prune"]
     assert data["trials"][0]["stages"] == [[0, 0.2, 1, 0], [1, 61.5, 0, 1]]
 

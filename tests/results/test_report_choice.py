@@ -61,7 +61,7 @@ def awkward_study(seed: int) -> Snapshot:
     base = snapshot(0)
     return Snapshot(
         path="s", definition={**base.definition, "objectives": objectives, "limits": []}, objectives=objectives,
-        baseline=baseline, reference=None, trials=tuple(records), tests={},
+        baseline=baseline, reference=None, trials=tuple(records), tests={}, again={},
     )  # fmt: skip
 
 
