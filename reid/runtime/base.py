@@ -1,5 +1,6 @@
 """What every runtime offers: embeddings of decoded images, and something to time."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -10,7 +11,10 @@ from reid.config import Target
 from reid.errors import NoDevice
 from reid.export.spec import InputSpec
 
-__all__ = ["Runtime", "demand_cpu"]
+__all__ = ["Opened", "Runtime", "demand_cpu"]
+
+# Throughput is flat from 8 images on (docs/decisions/0004-export-and-int8.md); memory is not.
+_CHUNK = 16
 
 
 def demand_cpu(target: Target) -> None:
@@ -55,3 +59,63 @@ class Runtime(Protocol):
     def timer(self) -> Callable[[], None]:
         """A call that runs the target's batch once, on fixed random input that is normalised beforehand."""
         ...
+
+
+class Opened(ABC):
+    """What all runtimes do alike once the file is open; a subclass runs one batch and sets up its timer.
+
+    Args:
+        spec: what the artifact expects of an image.
+        scheme: name of its quantization.
+        batch: images of one timed call.
+    """
+
+    def __init__(self, spec: InputSpec, scheme: str, batch: int) -> None:
+        self._spec, self._scheme, self._batch = spec, scheme, batch
+
+    @property
+    def spec(self) -> InputSpec:
+        """What the artifact expects of an image."""
+        return self._spec
+
+    @property
+    def scheme(self) -> str:
+        """Name of the artifact's quantization in `reid.quantize.SCHEMES`."""
+        return self._scheme
+
+    def embed(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Embeddings of decoded images, as `Runtime.embed` says.
+
+        Args:
+            images: (N, height, width, 3) uint8, RGB, at the size of `spec`.
+
+        Returns:
+            (N, D) float32, each row of length 1.
+
+        Raises:
+            ConfigError: floats or another size.
+        """
+        self._spec.check(images)
+        out = np.empty((len(images), self._spec.embedding_dim), dtype=np.float32)
+        for start in range(0, len(images), _CHUNK):
+            part = images[start : start + _CHUNK]
+            views = [self._run(self._spec.normalise(view)) for view in self._spec.views(part)]
+            total = np.sum(views, axis=0, dtype=np.float32)
+            # A single view is of length 1 too, but for the rounding of a half-precision file.
+            length = np.linalg.norm(total, axis=1, keepdims=True)
+            out[start : start + _CHUNK] = total / np.maximum(length, np.float32(1e-12))
+        return out
+
+    @abstractmethod
+    def timer(self) -> Callable[[], None]:
+        """A call that runs the target's batch once, on `_timed_inputs`."""
+
+    @abstractmethod
+    def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embeddings (N, D) of normalised images (N, 3, height, width)."""
+
+    def _timed_inputs(self) -> list[NDArray[np.float32]]:
+        """Each view of the target's batch of fixed random images, normalised beforehand."""
+        shape = (self._batch, self._spec.height, self._spec.width, 3)
+        images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        return [self._spec.normalise(view) for view in self._spec.views(images)]

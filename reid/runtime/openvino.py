@@ -16,7 +16,7 @@ from reid.config import Target
 from reid.errors import ArtifactError, NoDevice, UnverifiedError
 from reid.export.metadata import read_metadata
 from reid.export.spec import InputSpec
-from reid.runtime.base import demand_cpu
+from reid.runtime.base import Opened, demand_cpu
 from reid.runtime.inspection import inspect
 
 __all__ = ["IR_FILES", "IR_KEYS", "OpenVinoRuntime", "load_openvino"]
@@ -27,11 +27,10 @@ IR_FILES = ("model.xml", "model.bin")
 IR_KEYS = {"reid_pareto.input_spec": "input_spec", "reid_pareto.scheme": "scheme"}
 """Keys of an artifact's metadata -> their names below "reid_pareto" in the runtime information of an IR."""
 
-_CHUNK = 16
 _MAX_BYTES = 2**31
 
 
-class OpenVinoRuntime:
+class OpenVinoRuntime(Opened):
     """An ONNX artifact or our IR of one on a CPU, with a fixed number of threads, in fp32.
 
     OpenVINO would run fp32 networks in bfloat16 where the processor has it, which is another network than the one
@@ -47,58 +46,21 @@ class OpenVinoRuntime:
         """
         demand_cpu(target)
         openvino = load_openvino()
-        self._batch = target.batch
         if path.suffix == ".xml":
             model = _read_ir(openvino, path)
-            self._spec, self._scheme = _ir_metadata(model, path)
+            spec, scheme = _ir_metadata(model, path)
         else:
             inspected = inspect(path)
             model = _read(openvino, path, inspected.content)
-            self._spec, self._scheme = inspected.spec, inspected.scheme
-        _check_signature(model, self._spec, path)
+            spec, scheme = inspected.spec, inspected.scheme
+        super().__init__(spec, scheme, target.batch)
+        _check_signature(model, spec, path)
         self._compiled = _compile(openvino, model, path, target.threads)
         self._request = self._compiled.create_infer_request()
 
-    @property
-    def spec(self) -> InputSpec:
-        """What the artifact expects of an image."""
-        return self._spec
-
-    @property
-    def scheme(self) -> str:
-        """Name of the artifact's quantization in `reid.quantize.SCHEMES`."""
-        return self._scheme
-
-    def embed(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """Embeddings of decoded images, as `Runtime.embed` says.
-
-        Args:
-            images: (N, height, width, 3) uint8, RGB, at the size of `spec`.
-
-        Returns:
-            (N, D) float32, each row of length 1.
-
-        Raises:
-            ConfigError: floats or another size.
-        """
-        self._spec.check(images)
-        out = np.empty((len(images), self._spec.embedding_dim), dtype=np.float32)
-        for start in range(0, len(images), _CHUNK):
-            part = images[start : start + _CHUNK]
-            views = [_infer(self._request, self._spec.normalise(view)) for view in self._spec.views(part)]
-            total = np.sum(views, axis=0, dtype=np.float32)
-            # The IR of a half-precision export is of length 1 but for its rounding.
-            length = np.linalg.norm(total, axis=1, keepdims=True)
-            out[start : start + _CHUNK] = total / np.maximum(length, np.float32(1e-12))
-        return out
-
     def timer(self) -> Callable[[], None]:
         """A call that runs the target's batch once, on fixed random input that is normalised beforehand."""
-        spec = self._spec
-        shape = (self._batch, spec.height, spec.width, 3)
-        images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        inputs = [spec.normalise(view) for view in spec.views(images)]
-
+        inputs = self._timed_inputs()
         # A request that shares its input's memory is bound to that size, so it serves nothing else.
         request = self._compiled.create_infer_request()
 
@@ -107,6 +69,11 @@ class OpenVinoRuntime:
                 request.infer({0: batch}, share_inputs=True)
 
         return run
+
+    def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        # A copy: the next call overwrites the request's own memory.
+        found = self._request.infer({0: batch})[self._request.model_outputs[0]]
+        return np.array(found, dtype=np.float32)
 
 
 def load_openvino() -> ModuleType:
@@ -186,9 +153,3 @@ def _signature(port: Any) -> tuple[str, list[int]]:
     if port.get_element_type().get_type_name() != "f32" or not known:
         return name, []
     return name, [side.get_length() for side in shape[1:]]
-
-
-def _infer(request: Any, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-    # A copy: the next call overwrites the request's own memory.
-    found = np.array(request.infer({0: batch})[request.model_outputs[0]], dtype=np.float32)
-    return found
