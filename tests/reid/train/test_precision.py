@@ -26,13 +26,21 @@ def test_auto_follows_the_device(gain: bool, monkeypatch: pytest.MonkeyPatch) ->
     assert autocast_type(network, (128, 64), "fp16") is torch.float16
 
 
-def test_gain_is_read_from_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    for tiles in (True, False):
-        able = {"amx_bf16": tiles, "avx512_bf16": True}
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
-        assert gains_from_bf16(CPU) is tiles
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert gains_from_bf16(CPU) is False
+@pytest.mark.parametrize(
+    ("able", "gain"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True, "cpu_name": "Intel Xeon"}, True),
+        ({"amx_bf16": False, "avx512_bf16": True, "cpu_name": "Intel Xeon"}, False),
+        ({"amx_bf16": False, "avx512_bf16": True, "cpu_name": "AMD EPYC"}, True),
+        ({"amx_bf16": False, "avx512_bf16": False, "cpu_name": "AMD EPYC"}, False),
+        ({}, False),
+    ],
+)
+def test_gain_is_read_from_the_processor(
+    able: dict[str, object], gain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert gains_from_bf16(CPU) is gain
 
 
 @pytest.mark.parametrize(
