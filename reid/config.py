@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from reid.errors import ConfigError
-from reid.training_settings import TrainingSettings, coerce, demand, demand_choices
+from reid.pruning_settings import PruningSettings
+from reid.training_settings import coerce, demand, demand_choices
 
 __all__ = ["Limit", "Target", "TrialConfig", "reject_unknown"]
 
@@ -87,12 +88,12 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrialConfig(TrainingSettings):
+class TrialConfig(PruningSettings):
     """One point of a search space together with everything that stays fixed.
 
     The settings of `TrainingSettings` are those of the dense network; soft pruning and finetuning take them too,
-    apart from those that have a `prune_` or `finetune_` twin here, and soft pruning keeps its last epoch
-    without averaging or evaluations between.
+    apart from those that have a `prune_` or `finetune_` twin in `PruningSettings`, and soft pruning keeps its last
+    epoch without averaging or evaluations between.
 
     Attributes:
         dataset: name in `reid.data.DATASETS`.
@@ -112,18 +113,6 @@ class TrialConfig(TrainingSettings):
         teacher: network that the distillation terms of a loss compare with, or None.
         teacher_spec: how images reach the teacher, where its file does not say so.
         teacher_backbone: network of a teacher that is a bare state dict.
-        method: name in `reid.prune.METHODS`, or "none".
-        prune_rate: share of filters removed, 0 <= r < 1.
-        decay_rate: factor that remains after one soft-pruning step, 0 = zeroed, in [0, 1).
-        knn: neighbours in the local filter power, the filter itself counted, >= 2.
-        max_layer_rate: largest rate of one layer, in (0, 1).
-        efficient: use the fast selection where a layer's rate is above one half.
-        scope: "inner" keeps the residual stream at full width, "grouped" narrows it too.
-        round_to: kept counts are rounded up to a multiple of this; None lets the target decide.
-        prune_epochs: epochs of soft pruning, >= 1 unless method is "none".
-        finetune_epochs: epochs after slimming, >= 0.
-        finetune_learning_rate: peak rate of soft pruning and finetuning.
-        finetune_loss: loss of finetuning; None takes `loss`.
         quantization: name in `reid.quantize.SCHEMES`.
         calibration_images: training images read to calibrate int8, >= 1.
         max_quantization_drop: mAP that quantization may cost before the trial is infeasible.
@@ -147,27 +136,13 @@ class TrialConfig(TrainingSettings):
     teacher: str | None = None
     teacher_spec: str | None = None
     teacher_backbone: str | None = None
-    method: str = "bafd"
-    prune_rate: float = 0.5
-    decay_rate: float = 0.3
-    knn: int = 2
-    max_layer_rate: float = 0.9
-    efficient: bool = True
-    scope: Literal["inner", "grouped"] = "grouped"
-    round_to: int | None = None
-    prune_epochs: int = 5
-    finetune_epochs: int = 5
-    finetune_learning_rate: float = 3.5e-4
-    finetune_loss: str | None = None
     quantization: str = "fp32"
     calibration_images: int = 256
     max_quantization_drop: float = 0.02
     target: Target = field(default_factory=Target)
 
     def __post_init__(self) -> None:
-        TrainingSettings.__post_init__(
-            self
-        )  # a slotted dataclass has no super() of its own before Python 3.14
+        PruningSettings.__post_init__(self)  # as there
         demand_choices(self)
         sides = (*self.input_size, 0, 0)
         demand(
@@ -176,17 +151,10 @@ class TrialConfig(TrainingSettings):
             list(self.input_size),
             "(height, width) between (32, 16) and (1024, 1024)",
         )
-        for name in ("prune_rate", "decay_rate"):
-            demand(0 <= getattr(self, name) < 1, name, getattr(self, name), "0 <= rate < 1")
-        demand(0 < self.max_layer_rate < 1, "max_layer_rate", self.max_layer_rate, "0 < rate < 1")
         demand(0 < self.validation_share < 1, "validation_share", self.validation_share, "0 < share < 1")
-        rate, drop = self.finetune_learning_rate, self.max_quantization_drop
-        demand(0 < rate < math.inf, "finetune_learning_rate", rate, "above 0")
+        drop, images = self.max_quantization_drop, self.calibration_images
         demand(not math.isnan(drop), "max_quantization_drop", drop, "a number")
-        for name, least in _LEAST.items():
-            demand(getattr(self, name) >= least, name, getattr(self, name), f"at least {least}")
-        if self.method != "none":
-            demand(self.prune_epochs >= 1, "prune_epochs", self.prune_epochs, "at least 1")
+        demand(images >= 1, "calibration_images", images, "at least 1")
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -222,7 +190,6 @@ class TrialConfig(TrainingSettings):
 
 
 _MOST = {"threads": 1024, "batch": 4096}
-_LEAST = {"knn": 2, "finetune_epochs": 0, "calibration_images": 1, "prune_epochs": 0}
 
 
 def _loss_text(name: str, weights: Mapping[Any, Any]) -> str:

@@ -16,7 +16,7 @@ from reid.registries import check_names
 from reid.runtime import demand_usable
 from reid.stages import StageCache
 from reid.steps.clock import broken, cost_of, time_artifact, time_early
-from reid.steps.compress import compress
+from reid.steps.compress import allocate, compress
 from reid.steps.data import TrialData, load_data
 from reid.steps.dense import Network, train_dense
 from reid.steps.deploy import Deployed, export_float, quantize_export
@@ -69,11 +69,12 @@ def run(
         if config.method == "none":
             work.checks["untrained_mAP"] = untrained_mean_ap(work, data)
         else:
-            early, latency = time_early(work, data, network, reference, kernel_ms_at_start)
+            rates = allocate(work, network)
+            early, latency = time_early(work, data, network, rates, reference, kernel_ms_at_start)
             work.checks["early_latency_ms"] = latency.latency_ms
             if violations := broken(limits, early):
                 return _outcome(work, early, latency, violations, None)
-            network = compress(work, data, network)
+            network = compress(work, data, network, rates)
         deployed, metrics = _deploy_and_score(work, data, network)
         latency = time_artifact(work, deployed.artifact, reference, kernel_ms_at_start)
         _compare_with_early(work, latency)

@@ -6,7 +6,7 @@ from reid.config import TrialConfig, reject_unknown
 from reid.data import DATASETS
 from reid.losses import parse_loss
 from reid.models import BACKBONES, NetworkOptions, demand_input_size
-from reid.prune import METHODS
+from reid.prune import METHODS, demand_nni, method_of, soft_epochs
 from reid.quantize import SCHEMES
 from reid.runtime import RUNTIMES
 from reid.steps.teach import check_teacher
@@ -34,6 +34,9 @@ def check_names(config: TrialConfig) -> None:
     reject_unknown([config.dataset], DATASETS, "dataset")
     reject_unknown([config.backbone], BACKBONES, "backbone")
     reject_unknown([config.method], METHODS, "method")
+    soft_epochs(config)
+    if config.method != "none" and method_of(config).nni:
+        demand_nni()
     reject_unknown([config.quantization], SCHEMES, "quantization")
     reject_unknown([config.target.runtime], RUNTIMES, "target.runtime")
     network_options(config).demand_offered(config.backbone)

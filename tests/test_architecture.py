@@ -19,6 +19,7 @@ OWNERS = {
     "openvino": ("reid/runtime/",),
     "zipfile": ("reid/data/archive.py",),
     "tarfile": ("reid/data/archive.py",),
+    "nni": ("reid/prune/nni.py",),
     "pickle": (),
 }
 MAX_LINES = 400

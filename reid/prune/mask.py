@@ -12,7 +12,9 @@ from reid.prune.units import PruneUnit
 __all__ = ["decay"]
 
 
-def decay(model: nn.Module, units: Sequence[PruneUnit], plan: PrunePlan, factor: float) -> None:
+def decay(
+    model: nn.Module, units: Sequence[PruneUnit], plan: PrunePlan, factor: float, *, norms: bool = True
+) -> None:
     """Multiply the filters that the plan removes, and their batch normalisation, by `factor`, in place.
 
     Running statistics stay. With factor 0 the channels are exactly zero wherever they are read, in training
@@ -23,6 +25,7 @@ def decay(model: nn.Module, units: Sequence[PruneUnit], plan: PrunePlan, factor:
         units: those of the plan to treat.
         plan: what is removed.
         factor: what remains, in [0, 1].
+        norms: whether the normalisation is treated too; without it removed channels are constants, not zero.
 
     Raises:
         ConfigError: the plan does not fit `model`, which is then left as it was.
@@ -33,7 +36,7 @@ def decay(model: nn.Module, units: Sequence[PruneUnit], plan: PrunePlan, factor:
     with torch.no_grad():
         for unit in units:
             removed = torch.tensor(plan.removed(unit), dtype=torch.long)
-            for name in (*unit.convs, *unit.norms):
+            for name in (*unit.convs, *(unit.norms if norms else ())):
                 layer = model.get_submodule(name)
                 for parameter in (layer.weight, layer.bias):
                     if parameter is not None:

@@ -2,21 +2,18 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self
 
-import torch
 from torch import nn
 
 from reid.config import reject_unknown
 from reid.errors import ConfigError
-from reid.prune.allocate import unit_filters
-from reid.prune.selection import decayed_filters, filter_distances
 from reid.prune.units import PruneUnit, Scope
 
-__all__ = ["PrunePlan", "kept_count", "select"]
+__all__ = ["PrunePlan", "kept_count"]
 
 _SCHEMA = 1
 
@@ -99,44 +96,6 @@ class PrunePlan:
                 f"plan cannot be read ({type(error).__name__}: {error}); make it anew"
             ) from error
         return cls(units=tuple(unit for unit, _ in pairs), kept={unit.name: kept for unit, kept in pairs})
-
-
-def select(
-    model: nn.Module,
-    units: Sequence[PruneUnit],
-    rates: Mapping[str, float],
-    *,
-    knn: int,
-    efficient: bool,
-    round_to: int,
-) -> PrunePlan:
-    """Choose the channels that stay, by the weights as they are now.
-
-    Args:
-        model: dense network.
-        units: from `reid.prune.find_units`.
-        rates: by unit name, 0 <= rate < 1; from `layer_rates`.
-        knn: neighbours in the local power, the filter itself counted, >= 1.
-        efficient: choose the channels that stay greedily where a unit's rate is above one half.
-        round_to: as for `kept_count`; the kept counts depend on nothing but it, widths and rates.
-
-    Raises:
-        ConfigError: a rate, `knn` or `round_to` is out of range.
-        ArtifactError: a weight is NaN or infinite.
-
-    Source: BAFD, filter selection; `reid.prune.selection`.
-    """
-    kept: dict[str, tuple[int, ...]] = {}
-    for unit in units:
-        rate = rates[unit.name]
-        count = unit.width - kept_count(unit.width, rate, round_to)
-        stays = torch.ones(unit.width, dtype=torch.bool)
-        if count:
-            distances = filter_distances(unit_filters(model, unit))
-            gone = decayed_filters(distances, knn, count, keep_greedily=efficient and rate > 0.5)
-            stays[torch.from_numpy(gone)] = False
-        kept[unit.name] = tuple(stays.nonzero().flatten().tolist())
-    return PrunePlan(units=tuple(units), kept=kept)
 
 
 def kept_count(width: int, rate: float, round_to: int) -> int:

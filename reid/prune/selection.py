@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from reid.errors import ArtifactError, ConfigError
 
-__all__ = ["bafd_local_ranking", "bafd_selection", "decayed_filters", "filter_distances"]
+__all__ = ["bafd_local_ranking", "bafd_selection", "decayed_filters", "filter_distances", "least_summed"]
 
 _Floats = NDArray[np.float64]
 _Indices = NDArray[np.int64]
@@ -105,11 +105,26 @@ def decayed_filters(distances: _Floats, knn: int, count: int, *, keep_greedily: 
     """
     kept = len(distances) - count
     if knn >= kept:
-        return np.sort(_ascending(distances.sum(axis=1))[:count])
+        return least_summed(distances, count)
     if not keep_greedily:
         return np.sort(_remove_one_by_one(distances, knn, count, largest=False)[0])
     stays = _remove_one_by_one(distances, knn, kept, largest=True)[0]
     return np.setdiff1d(np.arange(len(distances)), stays)
+
+
+def least_summed(distances: _Floats, count: int) -> _Indices:
+    """The `count` filters of smallest summed distance; equal filters, whose sums differ by rounding, in their order.
+
+    Args:
+        distances: (n, n) symmetric, zero diagonal; from `filter_distances`.
+        count: number of filters to select, 0 <= count <= n.
+
+    Returns:
+        (count,) int64, ascending.
+    """
+    sums = distances.sum(axis=1)
+    shares = np.round(sums / max(sums.max(), np.finfo(np.float64).tiny), 10)
+    return np.sort(np.argsort(shares, kind="stable")[:count])
 
 
 def filter_distances(weight: ArrayLike | torch.Tensor) -> _Floats:
@@ -185,11 +200,6 @@ def _remove_one_by_one(
             neighbours[row] = candidates[left[candidates]][: knn - 1]
             powers[row] = sign * others[row, neighbours[row]].sum()
     return removed, powers_then
-
-
-def _ascending(sums: _Floats) -> _Indices:
-    """Indices by ascending sum; equal filters, whose sums differ by rounding, keep their order."""
-    return np.argsort(np.round(sums / max(sums.max(), np.finfo(np.float64).tiny), 10), kind="stable")
 
 
 def _least(powers: _Floats, sums: _Floats) -> int:

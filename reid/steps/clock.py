@@ -26,6 +26,7 @@ def time_early(
     work: Workshop,
     data: TrialData,
     dense: Network,
+    rates: Mapping[str, float],
     reference: Path | None,
     kernel_ms_at_start: float | None,
 ) -> tuple[dict[str, float], Latency]:
@@ -38,7 +39,7 @@ def time_early(
     with work.uncached("early_time"), tempfile.TemporaryDirectory(prefix="reid-pareto-early-") as folder:
         path = Path(folder) / MODEL_FILE
         with work.lock.shared():
-            slimmed = slim_as_planned(config, dense)
+            slimmed = slim_as_planned(config, dense, rates)
             artifact = export_onnx(slimmed.model, input_spec(config, slimmed.model), path)
             if config.quantization != "fp32":
                 images = data.images[list(calibrate(config, data, EARLY_CALIBRATION_IMAGES))]

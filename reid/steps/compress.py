@@ -1,5 +1,6 @@
-"""Steps 3 to 5: prune softly while training goes on, slim, finetune."""
+"""Steps 3 to 5: say how much each layer loses, prune, slim and finetune, in one round or several."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,13 +11,27 @@ from reid.config import TrialConfig
 from reid.errors import ArtifactError
 from reid.files import read_json, write_json
 from reid.models import layer_widths
-from reid.prune import METHODS, PrunePlan, Pruner, load_slim, planned, save_slim, slim, slim_difference
+from reid.prune import (
+    PrunePlan,
+    Pruner,
+    compose,
+    find_units,
+    load_slim,
+    planned,
+    prune_parameters,
+    round_rates,
+    save_slim,
+    slim,
+    slim_difference,
+    unit_rates,
+)
 from reid.steps.data import TrialData
 from reid.steps.dense import Network, dense_skeleton, fit, stage_parameters
+from reid.steps.practice import decided_by_nni
 from reid.steps.workshop import Workshop
 from reid.train import normalise_batch
 
-__all__ = ["Slimmed", "compress", "rounding", "slim_as_planned"]
+__all__ = ["Slimmed", "allocate", "compress", "rounding", "slim_as_planned"]
 
 MAX_SLIM_DIFFERENCE = 1e-4
 """Largest difference between the embeddings of the slim and the masked network (DESIGN: equality invariant)."""
@@ -25,7 +40,7 @@ CHECK_IMAGES = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slimmed(Network):
-    """A physically smaller network and the plan that made it."""
+    """A physically smaller network, and the plan by which the dense one becomes it."""
 
     plan: PrunePlan
 
@@ -40,19 +55,41 @@ def rounding(config: TrialConfig) -> int:
     return 8 if config.target.device.startswith("cuda") else 16
 
 
-def slim_as_planned(config: TrialConfig, dense: Network) -> Slimmed:
+def allocate(work: Workshop, dense: Network) -> dict[str, float]:
+    """Share of its channels that each unit of the dense network loses in the end."""
+
+    def compute(folder: Path) -> None:
+        with work.lock.shared():
+            write_json(folder / "rates.json", unit_rates(dense.model, work.config))
+
+    names = ("method", "allocate", "prune_rate", "knn", "max_layer_rate", "scope")
+    parameters = {name: getattr(work.config, name) for name in names}
+    folder, _ = work.stage("allocate", 1, parameters, (dense.key,), compute)
+    rates: dict[str, float] = read_json(folder / "rates.json")
+    return rates
+
+
+def slim_as_planned(config: TrialConfig, dense: Network, rates: Mapping[str, float]) -> Slimmed:
     """The network with its final channel counts and the dense weights: enough to know its latency and size."""
-    plan = planned(dense.model, config, round_to=rounding(config))
+    plan = planned(dense.model, config, rates=rates, round_to=rounding(config))
     return Slimmed(model=slim(dense.model, plan), key=dense.key, plan=plan)
 
 
-def compress(work: Workshop, data: TrialData, dense: Network) -> Slimmed:
+def compress(work: Workshop, data: TrialData, dense: Network, rates: Mapping[str, float]) -> Slimmed:
     """Prune, slim and finetune `dense`, which is left as it is.
+
+    Args:
+        work: the trial.
+        data: training images.
+        dense: trained.
+        rates: from `allocate`.
 
     Raises:
         ArtifactError: the slim network does not do what the masked one does.
     """
-    slimmed = _finetune(work, data, _prune(work, data, dense), dense)
+    slimmed = Slimmed(model=dense.model, key=dense.key, plan=PrunePlan(units=(), kept={}))
+    for number in range(work.config.prune_rounds):
+        slimmed = _finetune(work, data, _prune(work, data, slimmed, dense, rates, number), dense)
     after = layer_widths(slimmed.model)
     work.checks["widths"] = {
         layer: [width, after[layer]] for layer, width in layer_widths(dense.model).items() if layer in after
@@ -60,18 +97,27 @@ def compress(work: Workshop, data: TrialData, dense: Network) -> Slimmed:
     return slimmed
 
 
-def _prune(work: Workshop, data: TrialData, dense: Network) -> Slimmed:
+def _prune(
+    work: Workshop,
+    data: TrialData,
+    before: Slimmed,
+    dense: Network,
+    rates: Mapping[str, float],
+    number: int,
+) -> Slimmed:
     config = work.config
 
     def compute(folder: Path) -> None:
-        model = dense_skeleton(config, data)
-        model.load_state_dict(dense.model.state_dict())
+        model = slim(dense_skeleton(config, data), before.plan)
+        model.load_state_dict(before.model.state_dict())
         with work.lock.shared():
-            pruner = METHODS[config.method](model, config, round_to=rounding(config))
+            own_rates, round_to = _rates_of_round(config, model, rates, before.plan, number)
+            pruner = Pruner(model, config, own_rates, round_to=round_to)
         after_epoch = partial(_gated_step, work, pruner)
         curve = fit(work, model, data, "prune", folder / "epoch.ckpt", after_epoch=after_epoch, dense=dense)
+        decided = decided_by_nni(work, data, model, pruner.units, own_rates, round_to, dense)
         with work.lock.shared():
-            plan = pruner.finish(model)
+            plan = pruner.finish(model, decided)
             slimmed = slim(model, plan)
             images = normalise_batch(data.query_images[:CHECK_IMAGES])
             difference = slim_difference(model, slimmed, plan, images)
@@ -80,24 +126,29 @@ def _prune(work: Workshop, data: TrialData, dense: Network) -> Slimmed:
                 f"slim and masked embeddings of {config.backbone} differ by {difference:.2g}, "
                 f"more than {MAX_SLIM_DIFFERENCE:g}"
             )
-        save_slim(slimmed, plan, folder)
+        save_slim(slimmed, compose(before.plan, plan), folder)
         write_json(folder / "curve.json", curve)
         write_json(folder / "checks.json", {"slim_max_abs_difference": difference})
 
-    parameters = {
-        "method": config.method,
-        "prune_rate": config.prune_rate,
-        "decay_rate": config.decay_rate,
-        "knn": config.knn,
-        "max_layer_rate": config.max_layer_rate,
-        "efficient": config.efficient,
-        "scope": config.scope,
+    parameters = prune_parameters(config) | {
         "round_to": rounding(config),
+        "round": number,
+        "rates": dict(rates),
         **stage_parameters(config, "prune"),
     }
-    folder, key = work.stage("prune", 2, parameters, (dense.key,), compute)
+    folder, key = work.stage("prune", 3, parameters, (before.key,), compute)
     work.checks |= read_json(folder / "checks.json")
     return _reload(work, data, folder, key, "prune")
+
+
+def _rates_of_round(
+    config: TrialConfig, model: nn.Module, rates: Mapping[str, float], plan: PrunePlan, number: int
+) -> tuple[Mapping[str, float], int]:
+    """What each unit of the present network loses, and the multiple that its kept count is rounded up to."""
+    if config.prune_rounds == 1:
+        return rates, rounding(config)
+    dense_widths = {unit.name: unit.width for unit in plan.units or find_units(model, config.scope)}  # type: ignore[arg-type]
+    return round_rates(dense_widths, rates, number, config.prune_rounds, rounding(config)), 1
 
 
 def _gated_step(work: Workshop, pruner: Pruner, model: nn.Module, epoch: int) -> None:

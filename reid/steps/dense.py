@@ -16,6 +16,7 @@ from reid.evaluate import evaluate
 from reid.files import read_json, remove_tree, write_json, write_with
 from reid.losses import needs_teacher
 from reid.models import ReIDNetwork, build, load_weights, weights_key
+from reid.prune import soft_epochs
 from reid.registries import network_options
 from reid.steps.data import TrialData
 from reid.steps.teach import teach, teacher_parameters
@@ -75,11 +76,13 @@ def recipe_of(config: TrialConfig, stage: Stage) -> Recipe:
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(Recipe)}
     own: dict[str, Any] = {}
     if stage != "dense":
-        own = {"epochs": getattr(config, f"{stage}_epochs"), "learning_rate": config.finetune_learning_rate}
+        own["learning_rate"] = config.finetune_learning_rate
     if stage == "prune":
-        own |= _PLAIN
-    if stage == "finetune" and config.finetune_loss is not None:
-        own["loss"] = config.finetune_loss
+        own |= {"epochs": soft_epochs(config), **_PLAIN}
+    if stage == "finetune":
+        own["epochs"] = config.finetune_epochs
+        if config.finetune_loss is not None:
+            own["loss"] = config.finetune_loss
     return Recipe(**(shared | own))
 
 

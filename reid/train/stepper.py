@@ -113,16 +113,7 @@ class Stepper:
         Raises:
             TrainingDiverged: the loss, or a weight after the step, is NaN or infinite; names `where`.
         """
-        images = augment(self._on_device(np.asarray(self.images[batch])), self.recipe, generator)
-        labels = self._on_device(self.labels[batch])
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
-            output = self.forward(images)
-        # Distances and logarithms lose too much in half the bits.
-        feature, embedding, logits = (part.float() for part in output)
-        teacher = None if self.teacher is None else self._on_device(self.teacher[batch])
-        terms = self.loss(
-            LossInput(feature=feature, embedding=embedding, logits=logits, labels=labels, teacher=teacher)
-        )
+        terms = self.terms(batch, generator)
         names, values = list(terms), torch.stack(list(terms.values()))
         self._descend(values.sum(), rate)
         # Waits for the device, so that none of the step runs on when the gate is left.
@@ -132,6 +123,19 @@ class Stepper:
                 f"loss is {sum(numbers)} in {where}; lower learning_rate, set clip_norm or set precision to fp32"
             )
         return dict(zip(names, numbers, strict=True))
+
+    def terms(self, batch: NDArray[np.int64], generator: torch.Generator) -> dict[str, Tensor]:
+        """Terms of the loss on the images `batch` names, augmented; their sum is what a step descends."""
+        images = augment(self._on_device(np.asarray(self.images[batch])), self.recipe, generator)
+        labels = self._on_device(self.labels[batch])
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            output = self.forward(images)
+        # Distances and logarithms lose too much in half the bits.
+        feature, embedding, logits = (part.float() for part in output)
+        teacher = None if self.teacher is None else self._on_device(self.teacher[batch])
+        return self.loss(  # type: ignore[no-any-return]
+            LossInput(feature=feature, embedding=embedding, logits=logits, labels=labels, teacher=teacher)
+        )
 
     def averaged(self, epoch: int) -> nn.Module:
         """The averaged network after `epoch`, its statistics taken from the training images once over."""

@@ -10,6 +10,7 @@ from reid.data import dataset_name
 from reid.errors import ConfigError
 from reid.outcome import TrialOutcome
 from reid.pipeline import check
+from reid.pruning_settings import PRUNING
 from search.console import errors, print_json
 from search.console import out as console
 from search.options import parse_settings, parse_size
@@ -21,10 +22,6 @@ __all__ = ["train"]
 _DEFAULTS = TrialConfig()
 _CURVES = "tensorboard"
 _DENSE = {"method": "none", "prune_rate": 0.0}
-_OF_PRUNING = (
-    "method", "prune_rate", "decay_rate", "knn", "max_layer_rate", "efficient", "scope", "round_to",
-    "prune_epochs", "finetune_epochs", "finetune_learning_rate", "finetune_loss",
-)  # fmt: skip
 
 
 def _option(panel: str, text: str) -> Any:
@@ -123,7 +120,7 @@ def train(
 
 def _config(data: Path, options: dict[str, Any], assigned: dict[str, Any]) -> TrialConfig:
     for name in assigned:
-        if name in _OF_PRUNING:
+        if name in PRUNING:
             raise ConfigError(f"--set {name}: train does not prune; use `reid-pareto trial`")
     if "dataset" in assigned:
         raise ConfigError("--set dataset: the folder that --data names says which; leave it out")

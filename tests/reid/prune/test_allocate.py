@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from reid.errors import ConfigError
-from reid.models import ReIDNetwork
+from reid.models import ReIDNetwork, build
 from reid.prune import PruneUnit, bafd_local_ranking, find_units, layer_rates
 from reid.prune.allocate import unit_filters
 
@@ -60,19 +60,40 @@ def test_published_behaviour_on_random_weights(network: Build) -> None:
     assert all(rate == pytest.approx(0.94, abs=0.01) for rate in fourth)
 
 
+def is_wide(model: nn.Module, unit: PruneUnit) -> bool:
+    return any(max(model.get_submodule(conv).kernel_size) > 1 for conv in unit.convs)
+
+
 @pytest.mark.parametrize("scope", ["inner", "grouped"])
 @pytest.mark.parametrize("prune_rate", [0.3, 0.8])
 def test_sharing_keeps_the_number_taken(prune_rate: float, scope: str, network: Build) -> None:
     model = network("osnet_x0_25")
     units = find_units(model, scope)
     rates = layer_rates(model, units, prune_rate=prune_rate, knn=2, max_layer_rate=0.9)
-    total = sum(unit.width for unit in units)
-    taken = sum(rates[unit.name] * unit.width for unit in units)
+    wide_blocks = {unit.block for unit in units if is_wide(model, unit) and unit.block}
+    ranked = [unit for unit in units if is_wide(model, unit) or unit.block not in wide_blocks]
+    total = sum(unit.width for unit in ranked)
+    taken = sum(rates[unit.name] * unit.width for unit in ranked)
     assert taken == pytest.approx(math.floor(prune_rate * total), abs=1e-6)
     for unit in units:
         assert (
             rates[unit.name] == rates[next(u.name for u in units if u.block == unit.block)] or not unit.block
         )
+
+
+def test_bottlenecks_follow_their_3x3_convolutions() -> None:
+    torch.manual_seed(0)
+    model = build("resnet50", 7)
+    units = find_units(model, "inner")
+    rates = layer_rates(model, units, prune_rate=0.5, knn=2, max_layer_rate=0.9)
+    named = [unit for unit in units if unit.name == "conv1" or unit.name.endswith("conv2")]
+    weights = {unit.name: model.get_submodule(unit.name).weight for unit in named}
+    wanted = plain_rates(weights, {name: name for name in weights}, 0.5, 0.9)
+    assert {name: rates[name] for name in weights} == wanted
+    assert len(set(wanted.values())) > 2
+    for unit in units:
+        if unit.name.endswith("conv1") and unit.block:
+            assert rates[unit.name] == wanted[f"{unit.block}.conv2"]
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,80 +5,238 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reid.config import TrialConfig
+from reid.errors import ConfigError
 from reid.models import ReIDNetwork
-from reid.prune import METHODS, PrunePlan, planned, slim, slim_difference
+from reid.prune import (
+    METHODS,
+    PrunePlan,
+    Pruner,
+    method_of,
+    planned,
+    prune_parameters,
+    slim,
+    slim_difference,
+    soft_epochs,
+    unit_rates,
+)
 
 Build = Callable[[str], ReIDNetwork]
-CONFIG = TrialConfig(prune_rate=0.6, decay_rate=0.3, max_layer_rate=0.9, scope="inner")
+CONFIG = TrialConfig(prune_rate=0.6, max_layer_rate=0.9, scope="inner", prune_epochs=3)
+OURS = sorted(name for name, method in METHODS.items() if method is not None and method.nni is None)
+SOFT = sorted(name for name in OURS if method_of(dataclasses.replace(CONFIG, method=name)).soft)
 
 
-def train_a_little(model: ReIDNetwork, epoch: int) -> None:
-    noise = torch.Generator().manual_seed(epoch)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.01 * torch.randn(parameter.shape, generator=noise))
+def train_a_little(model: nn.Module, epoch: int) -> None:
+    """One step of gradient descent, so that filters whose gradients are held still stay where they are."""
+    torch.manual_seed(epoch)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    images = torch.randn(4, 3, 64, 32)
+    model.train()
+    embedding = model.embed(images)[1]  # type: ignore[operator]
+    model.classifier(embedding).square().mean().backward()  # type: ignore[operator]
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def pruner_of(model: ReIDNetwork, dense: ReIDNetwork, config: TrialConfig, round_to: int = 4) -> Pruner:
+    return Pruner(model, config, unit_rates(dense, config), round_to=round_to)
 
 
 def counts(plan: PrunePlan) -> dict[str, int]:
     return {name: len(kept) for name, kept in plan.kept.items()}
 
 
-@pytest.mark.parametrize("scope", ["inner", "grouped"])
-@pytest.mark.parametrize("name", ["resnet18", "osnet_x0_25"])
-def test_a_run_ends_as_it_was_planned(name: str, scope: str, network: Build, images: Tensor) -> None:
-    config, model = dataclasses.replace(CONFIG, scope=scope), network(name)
-    first = planned(model, config, round_to=4)
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), network(name).parameters(), strict=True))
-    pruner = METHODS["bafd"](model, config, round_to=4)
-    for epoch in range(2):
+def run(
+    model: ReIDNetwork, dense: ReIDNetwork, config: TrialConfig, epochs: range | None = None
+) -> PrunePlan:
+    pruner = pruner_of(model, dense, config)
+    for epoch in epochs or range(soft_epochs(config)):
         train_a_little(model, epoch)
         pruner.step(model, epoch)
-    plan = pruner.finish(model)
+    return pruner.finish(model)
+
+
+@pytest.mark.parametrize("scope", ["inner", "grouped"])
+@pytest.mark.parametrize("name", OURS)
+def test_a_run_ends_as_it_was_planned(name: str, scope: str, network: Build, images: Tensor) -> None:
+    backbone = "osnet_x0_25" if name == "bafd" else "resnet18"
+    config = dataclasses.replace(CONFIG, method=name, scope=scope)
+    model, dense = network(backbone), network(backbone)
+    first = planned(dense, config, round_to=4)
+    assert all(
+        torch.equal(a, b) for a, b in zip(dense.parameters(), network(backbone).parameters(), strict=True)
+    )
+    plan = run(model, dense, config)
     assert counts(plan) == counts(first)
     assert 0.3 < plan.removed_share <= 0.6
     assert slim_difference(model, slim(model, plan), plan, images) <= 1e-4
 
 
+def test_methods_differ_in_what_they_say_they_do() -> None:
+    soft = {"bafd", "plfp", "sfp", "asfp", "fpgm"}
+    assert set(SOFT) == soft
+    for name in OURS:
+        config = dataclasses.replace(CONFIG, method=name)
+        assert soft_epochs(config) == (3 if name in soft else 0)
+        assert method_of(config).allocate == ("bafd" if name == "bafd" else "uniform")
+        assert method_of(config).decay_rate == (0.3 if name in ("bafd", "plfp") else 0.0)
+        assert method_of(config).mask_norm == (name in ("bafd", "plfp"))
+        assert method_of(config).schedule == ("asymptotic" if name == "asfp" else "constant")
+
+
+def test_settings_go_before_the_methods_own_ways() -> None:
+    config = dataclasses.replace(
+        CONFIG, method="sfp", allocate="bafd", prune_schedule="cubic", decay_rate=0.5
+    )
+    method = method_of(config)
+    assert (method.criterion, method.allocate, method.schedule, method.decay_rate) == (
+        "l2", "bafd", "cubic", 0.5,
+    )  # fmt: skip
+
+
+def test_only_what_matters_to_a_method_decides_its_stage() -> None:
+    def same(method: str, **changed: object) -> bool:
+        config = dataclasses.replace(CONFIG, method=method)
+        return prune_parameters(config) == prune_parameters(dataclasses.replace(config, **changed))  # type: ignore[arg-type]
+
+    assert same("sfp", knn=5)
+    assert not same("plfp", knn=5)
+    assert same("hfp", prune_epochs=9)
+    assert not same("sfp", prune_epochs=9)
+    assert not same("sfp", gradient_mask=True)
+    assert same("l2", seed=4)
+    assert not same("random", seed=4)
+    assert not same("nni-taylor", nni_steps=7)
+    assert prune_parameters(dataclasses.replace(CONFIG, method="none")) == {"method": "none"}
+
+
 def test_a_step_lets_the_chosen_filters_decay(network: Build) -> None:
+    config = dataclasses.replace(CONFIG, method="plfp")
     model, dense = network("resnet18"), network("resnet18")
-    plan = planned(dense, CONFIG, round_to=1)
-    METHODS["bafd"](model, CONFIG, round_to=1).step(model, 0)
+    plan = planned(dense, config, round_to=1)
+    pruner_of(model, dense, config, round_to=1).step(model, 0)
     unit = plan.units[-1]
     now, then = (net.get_submodule(unit.name).weight for net in (model, dense))
     assert torch.equal(now[list(plan.removed(unit))], then[list(plan.removed(unit))] * 0.3)
     assert torch.equal(now[list(plan.kept[unit.name])], then[list(plan.kept[unit.name])])
 
 
-def test_a_resumed_run_ends_in_the_same_weights(network: Build) -> None:
-    def run(model: ReIDNetwork, epochs: range) -> None:
-        pruner = METHODS["bafd"](network("osnet_x0_25"), CONFIG, round_to=4)
-        for epoch in epochs:
-            train_a_little(model, epoch)
-            pruner.step(model, epoch)
-        pruner.finish(model)
-
-    whole, resumed = network("osnet_x0_25"), network("osnet_x0_25")
-    run(whole, range(3))
-    before = METHODS["bafd"](network("osnet_x0_25"), CONFIG, round_to=4)
-    for epoch in range(2):
-        train_a_little(resumed, epoch)
-        before.step(resumed, epoch)
-    run(resumed, range(2, 3))
-    for (name, value), expected in zip(
-        whole.state_dict().items(), resumed.state_dict().values(), strict=True
-    ):
-        assert torch.equal(value, expected), name
-
-
-def test_none_keeps_everything(network: Build, images: Tensor) -> None:
-    model, config = network("resnet18"), dataclasses.replace(CONFIG, method="none")
-    pruner = METHODS["none"](model, config, round_to=16)
+def test_a_norm_may_be_left_alone(network: Build) -> None:
+    config = dataclasses.replace(CONFIG, method="sfp", mask_norm=False)
+    model, dense = network("resnet18"), network("resnet18")
+    pruner = pruner_of(model, dense, config)
     pruner.step(model, 0)
-    plan = pruner.finish(model)
-    assert planned(model, config, round_to=16) == plan
-    slimmed = slim(model, plan)
-    assert torch.equal(slimmed.eval()(images), network("resnet18").eval()(images))
+    unit = pruner.units[0]
+    removed = list(planned(dense, config, round_to=4).removed(unit))
+    assert not model.get_submodule(unit.name).weight[removed].any()
+    norm, before = (net.get_submodule(unit.norms[0]).weight for net in (model, dense))
+    assert torch.equal(norm, before)
+    pruner.finish(model)
+    assert not norm[removed].any()
+
+
+def test_an_asymptotic_schedule_takes_more_from_epoch_to_epoch(network: Build) -> None:
+    config = dataclasses.replace(CONFIG, method="asfp", prune_epochs=8)
+    model = network("resnet18")
+    pruner = pruner_of(model, network("resnet18"), config)
+    unit = pruner.units[-1]
+    zero = []
+    for epoch in range(8):
+        train_a_little(model, epoch)
+        pruner.step(model, epoch)
+        zero.append(int((model.get_submodule(unit.name).weight.flatten(1).abs().amax(1) == 0).sum()))
+    assert zero[0] < zero[1] <= zero[7]
+    assert zero[0] >= 0.7 * zero[7]
+    assert zero[7] == unit.width - counts(pruner.finish(model))[unit.name]
+
+
+def test_held_filters_do_not_move(network: Build) -> None:
+    config = dataclasses.replace(CONFIG, method="fpgm", gradient_mask=True)
+    model = network("resnet18")
+    pruner = pruner_of(model, network("resnet18"), config)
+    unit = pruner.units[0]
+    pruner.step(model, 0)
+    weight = model.get_submodule(unit.name).weight
+    zero = weight.flatten(1).abs().amax(1) == 0
+    assert zero.any()
+    train_a_little(model, 1)
+    assert not weight[zero].any()
+    free, unmasked = network("resnet18"), dataclasses.replace(config, gradient_mask=False)
+    pruner_of(free, network("resnet18"), unmasked).step(free, 0)
+    train_a_little(free, 1)
+    assert free.get_submodule(unit.name).weight[zero].any()
+
+
+def test_a_filter_that_is_zeroed_with_its_norm_stays_dead(network: Build) -> None:
+    for mask_norm in (True, False):
+        config = dataclasses.replace(CONFIG, method="sfp", mask_norm=mask_norm)
+        model = network("resnet18")
+        pruner = pruner_of(model, network("resnet18"), config)
+        pruner.step(model, 0)
+        weight = model.get_submodule(pruner.units[0].name).weight
+        zero = weight.flatten(1).abs().amax(1) == 0
+        train_a_little(model, 1)
+        assert bool(weight[zero].any()) is not mask_norm
+
+
+def test_a_final_choice_is_kept(network: Build) -> None:
+    config = dataclasses.replace(CONFIG, method="sfp", prune_epochs=4, zero_epochs=2)
+    model = network("resnet18")
+    pruner = pruner_of(model, network("resnet18"), config)
+    chosen = []
+    for epoch in range(4):
+        train_a_little(model, epoch)
+        pruner.step(model, epoch)
+        with torch.no_grad():  # weights after which another choice would be made
+            chosen.append(pruner._hold.plan() if pruner._hold else None)
+            for parameter in model.parameters():
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    assert chosen[0] is not None
+    assert chosen[1] == chosen[2] == chosen[3] != chosen[0]
+    assert pruner.finish(model) == chosen[3]
+    assert not any("held_filters" in name for name in model.state_dict())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"method": "bafd"},
+        {"method": "asfp"},
+        {"method": "fpgm", "gradient_mask": True},
+        {"method": "sfp", "zero_epochs": 1},
+    ],
+    ids=str,
+)
+def test_a_resumed_run_ends_in_the_same_weights(changed: dict[str, object], network: Build) -> None:
+    config = dataclasses.replace(CONFIG, **changed)  # type: ignore[arg-type]
+    whole, begun, resumed = (network("resnet18") for _ in range(3))
+    dense = network("resnet18")
+    expected = run(whole, dense, config)
+    before = pruner_of(begun, dense, config)
+    for epoch in range(2):
+        train_a_little(begun, epoch)
+        before.step(begun, epoch)
+    after = pruner_of(resumed, dense, config)
+    resumed.load_state_dict(begun.state_dict())
+    train_a_little(resumed, 2)
+    after.step(resumed, 2)
+    assert after.finish(resumed) == expected
+    for (name, value), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(value, other), name
+
+
+def test_none_keeps_everything(network: Build) -> None:
+    config = dataclasses.replace(CONFIG, method="none")
+    plan = planned(network("resnet18"), config, round_to=16)
+    assert unit_rates(network("resnet18"), config) == {}
     assert plan.removed_share == 0
+    assert soft_epochs(config) == 0
+
+
+def test_a_soft_method_needs_epochs() -> None:
+    with pytest.raises(ConfigError, match="method sfp prunes softly and needs prune_epochs of at least 1"):
+        soft_epochs(dataclasses.replace(CONFIG, method="sfp", prune_epochs=0))
+    assert soft_epochs(dataclasses.replace(CONFIG, method="hfp", prune_epochs=0)) == 0

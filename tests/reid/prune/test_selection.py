@@ -1,8 +1,6 @@
 """Against values of the published code, and against a loop that starts over after each filter."""
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +12,7 @@ from hypothesis import strategies as st
 from reid.errors import ArtifactError, ConfigError
 from reid.prune import bafd_local_ranking, bafd_selection
 from reid.prune.selection import filter_distances
-
-GOLDEN = json.loads((Path(__file__).parent / "golden_bafd.json").read_text())
-
-
-def golden_weight(case: dict[str, Any]) -> np.ndarray:
-    index = np.arange(math.prod(case["shape"]), dtype=np.float64)
-    value = 43758.5453 * np.sin(12.9898 * index + case["s"])
-    return (value - np.floor(value) - 0.5).astype(np.float32).reshape(case["shape"])
+from tests.reid.prune.golden import golden_cases, golden_weight
 
 
 def plain_distances(weight: np.ndarray) -> np.ndarray:
@@ -71,20 +62,20 @@ def layers(draw: st.DrawFn) -> np.ndarray:
     return (weight * 2.0 ** draw(st.integers(-6, 6))).astype(np.float32)
 
 
-@pytest.mark.parametrize("case", GOLDEN["bafd_selection"])
+@pytest.mark.parametrize("case", golden_cases("bafd_selection"))
 def test_selection_is_that_of_the_published_code(case: dict[str, Any]) -> None:
     decayed = bafd_selection(golden_weight(case), case["knn"], case["rate"], case["efficient"])
     assert decayed.tolist() == case["decayed"]
     assert decayed.dtype == np.int64
 
 
-@pytest.mark.parametrize("case", GOLDEN["bafd_local_ranking"])
+@pytest.mark.parametrize("case", golden_cases("bafd_local_ranking"))
 def test_ranking_is_that_of_the_published_code(case: dict[str, Any]) -> None:
     scores = bafd_local_ranking(golden_weight(case), case["knn"])
     np.testing.assert_allclose(scores, case["scores"], atol=1e-6)
 
 
-@pytest.mark.parametrize("case", GOLDEN["fpgm"])
+@pytest.mark.parametrize("case", golden_cases("other_selection"))
 def test_summed_distance_decides_where_no_neighbourhood_is_left(case: dict[str, Any]) -> None:
     everyone = case["shape"][0]
     assert bafd_selection(golden_weight(case), everyone, case["rate"], True).tolist() == case["fpgm"]

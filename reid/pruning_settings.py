@@ -1,0 +1,88 @@
+"""How a network is pruned: the settings of a trial between its dense network and its exported file."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from reid.training_settings import TrainingSettings, demand
+
+__all__ = ["PRUNING", "PruningSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruningSettings(TrainingSettings):
+    """What prunes, slims and finetunes a network.
+
+    Attributes:
+        method: name in `reid.prune.METHODS`, or "none".
+        prune_rate: share of filters removed, 0 <= r < 1.
+        allocate: how the rate is spread over the layers; "auto" is the method's own way.
+        max_layer_rate: largest rate of one layer that "bafd" allocation gives, in (0, 1).
+        prune_rounds: how often the network is pruned, slimmed and finetuned on the way to the prune rate, each
+            time by the same factor; >= 1.
+        prune_epochs: epochs of soft pruning, >= 1; methods that prune at once take no notice of it.
+        prune_schedule: how the rate of soft pruning rises over its epochs; "auto" is the method's own way.
+        decay_rate: factor that remains after one soft-pruning step, 0 = zeroed, in [0, 1); None is the method's own.
+        mask_norm: whether the decay takes weight and bias of the batch normalisation too; None is the method's own way.
+        gradient_mask: whether filters that decayed after an epoch are held still during the next.
+        zero_epochs: last epochs of soft pruning in which the choice is final and the chosen filters are zero.
+        knn: neighbours in the local filter power, the filter itself counted, >= 2.
+        efficient: use the fast selection where a layer's rate is above one half.
+        nni_steps: training steps in which nni-taylor, nni-slim and nni-agp look at a copy of the network, >= 1.
+        scope: "inner" keeps the residual stream at full width, "grouped" narrows it too.
+        round_to: kept counts are rounded up to a multiple of this; None lets the target decide.
+        finetune_epochs: epochs after slimming, >= 0.
+        finetune_learning_rate: peak rate of soft pruning and finetuning.
+        finetune_loss: loss of finetuning; None takes `loss`.
+    """
+
+    method: str = "bafd"
+    prune_rate: float = 0.5
+    allocate: Literal["auto", "uniform", "bafd"] = "auto"
+    max_layer_rate: float = 0.9
+    prune_rounds: int = 1
+    prune_epochs: int = 5
+    prune_schedule: Literal["auto", "constant", "asymptotic", "cubic"] = "auto"
+    decay_rate: float | None = None
+    mask_norm: bool | None = None
+    gradient_mask: bool = False
+    zero_epochs: int = 0
+    knn: int = 2
+    efficient: bool = True
+    nni_steps: int = 100
+    scope: Literal["inner", "grouped"] = "grouped"
+    round_to: int | None = None
+    finetune_epochs: int = 5
+    finetune_learning_rate: float = 3.5e-4
+    finetune_loss: str | None = None
+
+    def __post_init__(self) -> None:
+        TrainingSettings.__post_init__(
+            self
+        )  # a slotted dataclass has no super() of its own before Python 3.14
+        for name in ("prune_rate", "decay_rate"):
+            value = getattr(self, name)
+            demand(value is None or 0 <= value < 1, name, value, "0 <= rate < 1")
+        demand(0 < self.max_layer_rate < 1, "max_layer_rate", self.max_layer_rate, "0 < rate < 1")
+        rate = self.finetune_learning_rate
+        demand(0 < rate < math.inf, "finetune_learning_rate", rate, "above 0")
+        for name, least in _LEAST.items():
+            demand(getattr(self, name) >= least, name, getattr(self, name), f"at least {least}")
+        if self.round_to is not None:
+            demand(self.round_to >= 1, "round_to", self.round_to, "at least 1")
+        demand(self.zero_epochs <= self.prune_epochs, "zero_epochs", self.zero_epochs, "at most prune_epochs")
+        several = self.prune_rounds > 1 and self.scope != "grouped"
+        demand(not several, "prune_rounds", self.prune_rounds, "1 unless scope is grouped")
+
+
+_LEAST = {
+    "knn": 2, "prune_epochs": 0, "finetune_epochs": 0, "zero_epochs": 0, "nni_steps": 1, "prune_rounds": 1,
+}  # fmt: skip
+
+PRUNING = tuple(
+    field.name
+    for field in dataclasses.fields(PruningSettings)
+    if field.name not in {inherited.name for inherited in dataclasses.fields(TrainingSettings)}
+)
+"""Names of the settings above, those of training left out."""

@@ -1,0 +1,81 @@
+"""Part of step 3: what NNI's pruners decide, with training steps on a copy where they want some."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from reid.models import ReIDNetwork
+from reid.prune import PrunePlan, PruneUnit, method_of, nni_plan
+from reid.steps.data import TrialData
+from reid.steps.dense import recipe_of
+from reid.steps.teach import Trained, teach
+from reid.steps.workshop import Workshop
+from reid.train.sampler import epoch_batches
+from reid.train.stepper import Stepper, seeded
+
+__all__ = ["decided_by_nni"]
+
+
+def decided_by_nni(
+    work: Workshop,
+    data: TrialData,
+    model: ReIDNetwork,
+    units: Sequence[PruneUnit],
+    rates: Mapping[str, float],
+    round_to: int,
+    dense: Trained,
+) -> PrunePlan | None:
+    """The plan of the trial's NNI method; None where the method is one of our own.
+
+    Args:
+        work: the trial.
+        data: training images.
+        model: that is pruned; left as it is.
+        units: of `model`.
+        rates: by unit name.
+        round_to: as for `reid.prune.kept_count`.
+        dense: the dense network, which may be the teacher.
+
+    Raises:
+        ConfigError: NNI is not installed, or its method does not suit the network.
+    """
+    config = work.config
+    if config.method == "none" or (pruner := method_of(config).nni) is None:
+        return None
+    practise = partial(_Practice, work, data, dense)
+    with seeded(config.seed, 0, torch.device("cpu")):
+        return nni_plan(model, units, rates, pruner=pruner, round_to=round_to, practise=practise)
+
+
+class _Practice:
+    """Finetuning steps of a copy, each inside the device lock."""
+
+    def __init__(self, work: Workshop, data: TrialData, dense: Trained, twin: nn.Module) -> None:
+        assert isinstance(twin, ReIDNetwork)
+        config = work.config
+        recipe = recipe_of(config, "finetune")
+        teacher = teach(work, data, loss=recipe.loss, dense=dense)
+        twin.to("cuda" if torch.cuda.is_available() else "cpu").train()
+        self.steps, self.learning_rate = config.nni_steps, config.finetune_learning_rate
+        self._stepper = Stepper(
+            twin, data.images, data.labels, recipe, work.lock.shared, teacher, lambda progress: None
+        )
+        self._generator = torch.Generator().manual_seed(config.seed)
+
+    def batches(self) -> Iterator[NDArray[np.int64]]:
+        """Epoch after epoch; the device is held until the next batch is asked for."""
+        stepper, epoch = self._stepper, 0
+        while True:
+            for batch in epoch_batches(stepper.labels, stepper.recipe, epoch):
+                with stepper.gate():
+                    yield batch
+            epoch += 1
+
+    def loss(self, batch: NDArray[np.int64]) -> Tensor:
+        """Of the recipe that finetunes the network."""
+        terms = self._stepper.terms(batch, self._generator)
+        return torch.stack(list(terms.values())).sum()
