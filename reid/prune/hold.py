@@ -38,7 +38,8 @@ class Hold:
             device = next(carrier.parameters()).device
             carrier.register_buffer(_BUFFER, torch.zeros(unit.width, dtype=torch.bool, device=device))
             for name in (*unit.convs, *unit.norms):
-                for parameter in model.get_submodule(name).parameters(recurse=False):
+                layer = model.get_submodule(name)
+                for parameter in (one for one in layer.parameters(recurse=False) if one.requires_grad):
                     hook = parameter.register_hook(partial(_still, carrier))  # type: ignore[no-untyped-call]
                     self._hooks.append(hook)
 
