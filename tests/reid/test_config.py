@@ -34,7 +34,7 @@ def test_plain_values_and_back(
         ({"input_size": [128]}, "input_size must be [height, width] in pixels, got [128]"),
         ({"input_size": [128, 8]}, "input_size must be (height, width) between"),
         ({"scope": "outer"}, "scope must be inner or grouped, got 'outer'"),
-        ({"prune_epochs": 0}, "prune_epochs must be at least 1, got 0"),
+        ({"prune_epochs": -1}, "prune_epochs must be at least 0, got -1"),
         ({"milestones": 40}, "milestones must be a list of whole numbers, got 40"),
         ({"learning_rate": 0}, "learning_rate must be above 0, got 0.0"),
         ({"finetune_learning_rate": float("nan")}, "finetune_learning_rate must be above 0, got nan"),
