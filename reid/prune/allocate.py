@@ -14,7 +14,7 @@ from reid.errors import ConfigError
 from reid.prune.selection import bafd_local_ranking
 from reid.prune.units import PruneUnit
 
-__all__ = ["ALLOCATIONS", "layer_rates", "unit_filters"]
+__all__ = ["ALLOCATIONS", "layer_rates", "ranked_units", "unit_filters"]
 
 
 def layer_rates(
@@ -56,7 +56,7 @@ def layer_rates(
         raise ConfigError(f"prune_rate must be 0 <= rate < 1, got {prune_rate!r}")
     if not 0 < max_layer_rate < 1:
         raise ConfigError(f"max_layer_rate must be 0 < rate < 1, got {max_layer_rate!r}")
-    ranked = _ranked(model, units)
+    ranked = ranked_units(model, units)
     scores = {unit.name: bafd_local_ranking(unit_filters(model, unit), knn) for unit in ranked}
     caps = {unit.name: math.floor(max_layer_rate * unit.width) for unit in ranked}
     shares = _block_shares(ranked, _walk(scores, caps, prune_rate))
@@ -91,7 +91,7 @@ def _walk(scores: Mapping[str, np.ndarray], caps: Mapping[str, int], prune_rate:
     return taken
 
 
-def _ranked(model: nn.Module, units: Sequence[PruneUnit]) -> list[PruneUnit]:
+def ranked_units(model: nn.Module, units: Sequence[PruneUnit]) -> list[PruneUnit]:
     """The units whose filters compete: those with a kernel wider than a pixel, and all of a block without such."""
     wide = {
         unit.name

@@ -24,7 +24,10 @@ def figures(config: dict[str, Any]) -> dict[str, float]:
     kept = 1 - (0.0 if config["method"] == "none" else config["prune_rate"])
     speed = 2.0 if config["quantization"] == "int8-static" else 1.0
     return {
-        "mAP": 0.8 - 0.3 * (1 - kept) ** 2 - 0.05 * (config["decay_rate"] or 0.0) - (0.01 if speed > 1 else 0.0),
+        "mAP": 0.8
+        - 0.3 * (1 - kept) ** 2
+        - 0.05 * (config["decay_rate"] or 0.0)
+        - (0.01 if speed > 1 else 0.0),
         "latency_ms": 20.0 * kept * height * width / (256 * 128) / speed,
         "rank1": 0.9,
         "size_bytes": 1000.0,

@@ -1,0 +1,129 @@
+"""Pruning methods on the real Market-1501: ResNet-18 at 128x64, one dense network, equal finetuning.
+
+    python -m benchmarks.pruning RUNS --data DATA --teacher 0277.xml [--only METHOD ...] [--rates 0.5 0.7 0.9]
+
+The dense network is the taught one of `benchmarks.market_training`; with the same RUNS it comes from that one's cache.
+Every finished trial is skipped and an interrupted one goes on. Accuracy is that of the validation identities. Writes
+results/pruning-<device>.json and docs/images/pruning-methods.png.
+"""
+
+import argparse
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.device import write_result
+from benchmarks.market_training import COMMON, STUDENTS, command
+from reid.files import write_atomic, write_with
+
+STUDENT = "resnet18-128x64-taught"
+FIXED = {
+    "scope": "grouped", "prune_epochs": 1, "finetune_epochs": 5, "finetune_learning_rate": 3.5e-4,
+    "max_layer_rate": 0.95, "quantization": "fp32",
+}  # fmt: skip
+METHODS: dict[str, dict[str, object]] = {
+    "bafd": {"method": "bafd"},
+    "plfp": {"method": "plfp"},
+    "sfp": {"method": "sfp"},
+    "fpgm": {"method": "fpgm"},
+    "hfp": {"method": "hfp"},
+    "nni-l1": {"method": "nni-l1"},
+    "nni-fpgm": {"method": "nni-fpgm"},
+    "random": {"method": "random"},
+    "latency": {"method": "hfp", "allocate": "latency"},
+}
+"""Settings by the name in the table."""
+FIGURES = ("mAP", "rank1", "macs", "params", "latency_ms")
+PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "pruning-methods.png"
+
+
+def dense_settings(teacher: Path) -> dict[str, object]:
+    """The settings with which the taught student was trained, as a space file has them."""
+    options = [*COMMON, *(part.format(teacher=teacher, weights="") for part in STUDENTS[STUDENT])]
+    named = dict(zip(options[::2], options[1::2], strict=True))
+    settings = {
+        name.removeprefix("--").replace("-", "_"): yaml.safe_load(value) for name, value in named.items()
+    }
+    # YAML takes 7e-4 for a text.
+    settings |= {name: float(settings[name]) for name in ("learning_rate", "ema_decay", "ema_start")}
+    settings["input_size"] = [int(side) for side in str(named["--input-size"]).split("x")]
+    return settings
+
+
+def run(name: str, rate: float, options: argparse.Namespace) -> dict[str, Any]:
+    """One trial through the command line; its figures."""
+    out: Path = options.runs / f"{name}-{rate:g}"
+    if not (out / "trial.json").is_file():
+        call = command("trial", "--space", options.runs / "space.yaml", "--data", options.data, "--out", out)
+        call += ["--cache", str(options.cache), "--set", f"prune_rate={rate}"]
+        call += [part for key, value in METHODS[name].items() for part in ("--set", f"{key}={value}")]
+        with out.with_suffix(".log").open("a") as log:
+            subprocess.run(call, check=True, stdout=log, stderr=log)
+    trial = json.loads((out / "trial.json").read_text())
+    return {
+        **{figure: trial["metrics"][figure] for figure in FIGURES},
+        "latency_trusted": trial["latency_trusted"],
+        "slim_max_abs_difference": trial["checks"].get("slim_max_abs_difference"),
+        "seconds": {
+            stage: sum(row["seconds"] for row in trial["curves"] if row["stage"] == stage)
+            for stage in ("prune", "finetune")
+        },
+    }
+
+
+def draw(rows: dict[str, dict[str, Any]], path: Path) -> None:
+    """Accuracy over latency, a line a method."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    for name, by_rate in rows.items():
+        points = sorted(by_rate.values(), key=lambda row: row["latency_ms"])
+        axes.plot(
+            [row["latency_ms"] for row in points],
+            [100 * row["mAP"] for row in points],
+            marker="o",
+            label=name,
+        )
+    axes.set(xlabel="latency, ms (batch 1, one thread)", ylabel="mAP on validation identities, %")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    write_with(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--teacher", type=Path, required=True, help="person-reidentification-retail-0277.xml")
+    parser.add_argument("--cache", type=Path, help="stages; RUNS/cache when left out")
+    parser.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--rates", nargs="+", type=float, default=[0.5, 0.7, 0.9])
+    options = parser.parse_args()
+    options.runs.mkdir(parents=True, exist_ok=True)
+    options.cache = options.cache or options.runs / "cache"
+    space = {
+        "name": "pruning-methods",
+        "dataset": "market1501",
+        "fixed": {**dense_settings(options.teacher), **FIXED},
+        "parameters": {"prune_rate": {"float": [0.3, 0.95]}},
+        "objectives": {"mAP": "maximize", "latency_ms": "minimize"},
+    }
+    write_atomic(options.runs / "space.yaml", yaml.safe_dump(space).encode())
+    rows: dict[str, dict[str, Any]] = {}
+    for rate in options.rates:
+        for name in options.only:
+            rows.setdefault(name, {})[f"{rate:g}"] = run(name, rate, options)
+    write_result("pruning", {"settings": {**FIXED, "student": STUDENT}, "methods": rows})
+    draw(rows, PICTURE)
+
+
+if __name__ == "__main__":
+    main()
