@@ -1,5 +1,6 @@
 # make demo   the main job on generated data: search, report, pick, verify
 # make test   the whole test suite
+# make bench  every benchmark at a small size, as one table
 # Threads that wait must not spin: tests start more processes than there are cores.
 export OMP_WAIT_POLICY ?= passive
 
@@ -42,9 +43,7 @@ type: install-dev
 	$(BIN)/mypy
 
 bench: install-dev
-	$(BIN)/python -m benchmarks.rank
-	$(BIN)/python -m benchmarks.bafd_selection
-	$(BIN)/python -m benchmarks.lock
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) $(DEMO) build .mypy_cache .ruff_cache .pytest_cache

@@ -9,9 +9,12 @@ from typing import Any
 from reid.files import write_json
 from reid.timing.machine import cpu_name
 
-__all__ = ["device_slug", "one_thread", "write_result"]
+__all__ = ["RESULTS", "RESULTS_VARIABLE", "device_slug", "one_thread", "write_result"]
 
-RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS_VARIABLE = "REID_PARETO_RESULTS"
+"""Environment variable that names another folder for results, e.g. for runs at a small size."""
+
+RESULTS = Path(os.environ.get(RESULTS_VARIABLE, Path(__file__).resolve().parent / "results"))
 
 
 def device_slug() -> str:

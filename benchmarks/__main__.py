@@ -1,0 +1,84 @@
+"""Every benchmark at a small size, held against its aims beside the full-size figures that are committed.
+
+python -m benchmarks [--only MODULE ...]
+
+Small runs tell whether the programs work and roughly where they stand; "full size" is what results/ holds, with the
+device it was measured on. Nothing in results/ is changed.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.aims import BENCHMARKS, Aim, Benchmark, figure_in
+from benchmarks.device import RESULTS, RESULTS_VARIABLE
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_small(benchmark: Benchmark, folder: Path, console: Console) -> dict[str, Any]:
+    """What a small run wrote; nothing where there is none or it fails."""
+    if benchmark.small is None:
+        return {}
+    started = time.perf_counter()
+    call = [sys.executable, "-m", f"benchmarks.{benchmark.module}", *benchmark.small]
+    environment = {**os.environ, RESULTS_VARIABLE: str(folder)}
+    done = subprocess.run(call, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    console.print(f"{benchmark.module}: {time.perf_counter() - started:.0f} s", markup=False)
+    if done.returncode != 0:
+        console.print(done.stderr[-2000:], markup=False, style="red")
+    found = sorted(folder.glob(f"{benchmark.result}-*.json"))
+    return json.loads(found[-1].read_text()) if found else {}
+
+
+def committed(benchmark: Benchmark) -> list[dict[str, Any]]:
+    """The full-size results, one a device."""
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{benchmark.result}-*.json"))]
+
+
+def verdict(aim: Aim, value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g} {'met' if aim.met(value) else 'NOT MET'}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=[benchmark.module for benchmark in BENCHMARKS])
+    only = parser.parse_args().only
+    console = Console(width=160)
+    table = Table("figure", "aim", "small, here", "full size", "device")
+    failed = False
+    for benchmark in BENCHMARKS:
+        if only and benchmark.module not in only:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            small = run_small(benchmark, Path(folder), console)
+        failed |= benchmark.small is not None and not small
+        for aim in benchmark.aims:
+            here = figure_in(small, aim.figure) if aim.scales else None
+            full = [
+                (found, value) for found in committed(benchmark) if (value := figure_in(found, aim.figure))
+            ]
+            table.add_row(
+                aim.text,
+                aim.bound,
+                verdict(aim, here),
+                "\n".join(verdict(aim, value) for _, value in full) or "-",
+                "\n".join(str(found.get("device", "")) for found, _ in full),
+            )
+    console.print(table)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""What each benchmark is to show: its figures, the aims they are held against, and how to run it small."""
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["BENCHMARKS", "Aim", "Benchmark", "figure_in"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """A figure and its bound.
+
+    Attributes:
+        text: what is measured, with its unit.
+        figure: keys of the result file, joined by "/".
+        most: upper bound, or None.
+        least: lower bound, or None.
+        scales: whether a run at a small size tells anything about it.
+    """
+
+    text: str
+    figure: str
+    most: float | None = None
+    least: float | None = None
+    scales: bool = True
+
+    def met(self, value: float) -> bool:
+        """Whether `value` keeps within the bounds."""
+        return (self.most is None or value <= self.most) and (self.least is None or value >= self.least)
+
+    @property
+    def bound(self) -> str:
+        """The aim as text, e.g. "<= 1.5"."""
+        return f"<= {self.most:g}" if self.most is not None else f">= {self.least:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """One program of this folder.
+
+    Attributes:
+        module: below `benchmarks`.
+        result: name of its file in results/, without device.
+        small: arguments of a run that takes a minute or less; None where there is no such run.
+        aims: figures.
+    """
+
+    module: str
+    result: str
+    small: tuple[str, ...] | None
+    aims: tuple[Aim, ...]
+
+
+BENCHMARKS = (
+    Benchmark(
+        module="rank", result="rank", small=("--rounds", "3"),
+        aims=(
+            Aim(text="ranking over the bare product, trained features",
+                figure="features_of_a_trained_network/ratio_to_product_into_fresh_memory", most=1.5),
+            Aim(text="a loop over the queries over ranking", figure="features_of_a_trained_network/loop_over_rank",
+                least=10),
+        ),
+    ),
+    Benchmark(
+        module="front", result="front", small=("--rounds", "1"),
+        aims=(
+            Aim(text="front of 1,000,000 random points, s", figure="pareto_front/random/processor_s", most=1.0),
+            Aim(text="hypervolume of a front of 10,000, s", figure="hypervolume_of_a_front_of_10000/processor_s",
+                most=0.1),
+        ),
+    ),
+    Benchmark(
+        module="bafd_selection", result="bafd-selection", small=(),
+        aims=(
+            Aim(text="BAFD selection 512x512x3x3 at 0.9, exact, ms", figure="exact_ms", most=100),
+            Aim(text="the same, efficient, ms", figure="efficient_ms", most=100),
+            Aim(text="selection over its distances alone", figure="exact_over_distances", most=2),
+            Aim(text="a loop over the filters over selection", figure="efficient_speedup", least=10),
+            Aim(text="all ranked layers of ResNet-50, s", figure="resnet50_exact_s", most=1),
+        ),
+    ),
+    Benchmark(
+        module="train_throughput", result="train-throughput", small=("--rounds", "1", "--steps", "8"),
+        aims=(
+            Aim(text="trainer over a bare loop", figure="trainer_over_bare", least=0.85),
+            Aim(text="trainer over DataLoader with Pillow", figure="trainer_over_loader", least=1),
+        ),
+    ),
+    Benchmark(
+        module="image_store", result="image-store", small=("--size", "128x64", "--rounds", "1"),
+        aims=(
+            Aim(text="a pass that decodes over one from the store", figure="processor_pass_decoding_over_store",
+                least=5),
+        ),
+    ),
+    Benchmark(
+        module="report_page", result="report-page", small=("--trials", "1000"),
+        aims=(
+            Aim(text="page of 10,000 trials, bytes", figure="trials/10000/size_bytes", most=5e6, scales=False),
+            Aim(text="first paint of 10,000 trials, s", figure="trials/10000/first_paint_wall_s", most=2,
+                scales=False),
+            Aim(text="page of 1,000 trials, bytes", figure="trials/1000/size_bytes", most=5e6),
+        ),
+    ),
+    Benchmark(
+        module="rerank", result="rerank", small=None,
+        aims=(
+            Aim(text="re-ranking 3,368 x 19,732, extra MiB", figure="extra_memory_mib", most=4096),
+            Aim(text="mAP after re-ranking", figure="after/mAP", least=0.85),
+        ),
+    ),
+    Benchmark(
+        module="teacher", result="teacher", small=None,
+        aims=(
+            Aim(text="mAP of the teacher 0277", figure="test/mAP", least=0.87),
+            Aim(text="rank-1 of the teacher 0277", figure="test/rank1", least=0.955),
+        ),
+    ),
+    Benchmark(
+        module="market_training", result="market-training", small=None,
+        aims=(
+            Aim(text="mAP, OSNet x0.25 taught at 160x64", figure="osnet-x025-160x64/test/mAP", least=0.75),
+            Aim(text="mAP, OSNet x0.25 taught at 128x64", figure="osnet-x025-128x64/test/mAP", least=0.68),
+            Aim(text="mAP, OSNet x0.25 taught at 256x128", figure="osnet-x025-256x128/test/mAP", least=0.80),
+            Aim(text="mAP, ResNet-18 taught at 128x64", figure="resnet18-128x64-taught/test/mAP", least=0.65),
+        ),
+    ),
+)  # fmt: skip
+"""Every benchmark with an aim."""
+
+
+def figure_in(found: dict[str, Any], path: str) -> float | None:
+    """The number at a path of keys, or None where a key is absent."""
+    value: Any = found
+    for key in path.split("/"):
+        value = value.get(key) if isinstance(value, dict) else None
+    return float(value) if isinstance(value, int | float) else None
