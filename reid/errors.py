@@ -8,6 +8,9 @@ ReidParetoError
 │   └── UnverifiedError   a package or a committed file is not what its manifest says
 ├── TrainingDiverged the loss or a weight is no number; the trial failed, another configuration may not
 ├── WorkerLost       the process or node died; retried
+├── DeviceLost       an accelerator failed; it is used no more, the trial is run elsewhere
+├── TimeLimit        a stage took longer than allowed; the trial failed
+├── Stopped          the search was asked to stop; the trial stays begun and is continued
 ├── StudyDamaged     a committed record cannot be read
 ├── StudyInUse       another driver holds the study
 ├── NoDevice         no usable device
@@ -20,12 +23,15 @@ __all__ = [
     "ArtifactError",
     "ConfigError",
     "DataError",
+    "DeviceLost",
     "NoDevice",
     "NothingFeasible",
     "ReidParetoError",
     "ResourceError",
+    "Stopped",
     "StudyDamaged",
     "StudyInUse",
+    "TimeLimit",
     "TrainingDiverged",
     "UnverifiedError",
     "WorkerLost",
@@ -70,6 +76,18 @@ class TrainingDiverged(ReidParetoError):  # noqa: N818 - the names say what happ
 
 class WorkerLost(ReidParetoError):  # noqa: N818 - the names say the decision, see the tree
     """The process, node or connection that ran a trial is gone; the trial is run again."""
+
+
+class DeviceLost(ReidParetoError):  # noqa: N818
+    """An accelerator failed under a trial; the trial is run again on another."""
+
+
+class TimeLimit(ReidParetoError):  # noqa: N818
+    """A stage took longer than the search allows; the same trial would again."""
+
+
+class Stopped(ReidParetoError):  # noqa: N818
+    """The search was asked to stop before the trial was over; nothing of it is committed, nothing is lost."""
 
 
 class StudyDamaged(ReidParetoError):  # noqa: N818

@@ -23,6 +23,7 @@ __all__ = [
     "write_atomic",
     "write_blocks",
     "write_json",
+    "write_volatile",
     "write_with",
 ]
 
@@ -81,6 +82,21 @@ def write_blocks(path: Path, blocks: Iterable[bytes | memoryview]) -> None:
     with path.open("xb") as file:
         for block in blocks:
             file.write(block)
+
+
+def write_volatile(path: Path, content: str) -> None:
+    """Replace `path` all at once but not durably: for what is worthless after a crash, such as signs of life.
+
+    Raises:
+        OSError: the folder is not there, or nothing can be written.
+    """
+    temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.tmp{path.suffix}")
+    try:
+        _write_bytes(temporary, content.encode())
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_json(path: Path, value: Any) -> Path:

@@ -13,6 +13,7 @@ __all__ = [
     "fact_path",
     "is_temporary",
     "lock_path",
+    "log_path",
     "record_path",
     "record_paths",
     "started_path",
@@ -87,6 +88,11 @@ def record_paths(study: Path) -> dict[int, Path]:
 def started_paths(study: Path) -> dict[int, Path]:
     """Number -> file of every begun trial but the baseline, in order of number."""
     return _numbered(study, _STARTED)
+
+
+def log_path(study: Path, number: int, attempt: int) -> Path:
+    """`trials/logs/000012-1.log`: what one attempt of a trial printed and said."""
+    return trials_folder(study) / "logs" / f"{_stem(number)}-{attempt}.log"
 
 
 def is_temporary(name: str) -> bool:

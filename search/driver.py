@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from reid.config import Limit, TrialConfig
-from reid.errors import ArtifactError, ConfigError
+from reid.errors import ArtifactError, ConfigError, ResourceError
 from reid.files import remove_tree
 from results import Record, Study, commit, commit_artifact, note_started
 from results.layout import artifact_folder, work_folder
 from results.record import BASELINE_NUMBER, utc_now
 from search.feedback import tell_of
 from search.jobs import Answer, Job
+from search.logs import keep_log
 from search.monitor import Monitor
 from search.planner import baseline_config, resolve_limits, trial_config
-from search.policy import Action, decide, rebuild_error
+from search.policy import Action, decide, rebuild_error, smaller
 from search.records import Begun, record_of
 from search.sampler import Sampler
 from spaces import Space
@@ -89,6 +90,10 @@ class Driver:
     def settle(self, job: Job, answer: Answer) -> None:
         """Judge an answer and commit it; one that is not waited for is dropped."""
         begun = self._running.pop((job.number, job.attempt), None)
+        if begun is None:
+            self._monitor.note(
+                f"{self._why(job.number, f'attempt {job.attempt}')} answered after it was given up; dropped"
+            )
         if begun is None or self.failure is not None:
             return
         try:
@@ -138,7 +143,8 @@ class Driver:
     def _begin_again(self, before: Begun) -> Job:
         config = TrialConfig.from_dict(before.config)
         attempt = before.job.attempt + 1
-        return self._start(self._begun(before.job.number, attempt, before.params, config, before.retries))
+        begun = self._begun(before.job.number, attempt, before.params, config, before.retries)
+        return self._start(dataclasses.replace(begun, smaller=before.smaller))
 
     def _begun(
         self, number: int, attempt: int, params: dict[str, Any], config: TrialConfig, retries: int = 0
@@ -180,13 +186,20 @@ class Driver:
     def _settle(self, begun: Begun, answer: Answer) -> None:
         number = begun.job.number
         action: Action = "failed"
+        log = keep_log(self._study.path, begun.job)
+        if log is not None:
+            answer = dataclasses.replace(answer, worker={**answer.worker, "log": log})
         if answer.error is not None:
             action = decide(answer.error["kind"], begun.retries)
-            self._monitor.troubled(number, answer.error, action)
+            self._monitor.troubled(number, answer.error, action, log)
+            if action == "leave":
+                # Begun it stays, so that the next driver goes on with it.
+                self._again.append(begun)
+                return
             if action == "stop" or (number == BASELINE_NUMBER and action != "retry"):
                 raise rebuild_error(answer.error["kind"], self._why(number, answer.error["message"]))
             if action == "retry":
-                self._again.append(_once_more(begun))
+                self._again.append(_once_more(begun, answer.error["kind"]))
                 return
         record = self._commit(begun, answer, "infeasible" if action == "infeasible" else "failed")
         if number == BASELINE_NUMBER:
@@ -231,5 +244,11 @@ class Driver:
         return f"{trial}: {message}"
 
 
-def _once_more(begun: Begun) -> Begun:
-    return dataclasses.replace(begun, retries=begun.retries + 1)
+def _once_more(begun: Begun, kind: str) -> Begun:
+    again = dataclasses.replace(begun, retries=begun.retries + 1)
+    # The trials compare with the baseline, whose batch is therefore not changed behind anybody's back.
+    if kind != ResourceError.__name__ or begun.job.number == BASELINE_NUMBER:
+        return again
+    changes = smaller(TrialConfig.from_dict(begun.config))
+    made = {name: (begun.config[name], value) for name, value in changes.items()}
+    return dataclasses.replace(again, config={**begun.config, **changes}, smaller={**begun.smaller, **made})

@@ -1,88 +1,76 @@
-"""Runs one job in this process: calls its function, gives signs of life meanwhile, and never raises."""
+"""Runs one job in this process: calls its function, stays in contact with the driver meanwhile, and never raises."""
 
-import contextlib
 import importlib
 import os
 import socket
-import threading
+import time
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from reid.errors import ConfigError, ReidParetoError
-from reid.files import write_json
+from reid.errors import ConfigError, DataError, ReidParetoError
 from reid.timing.machine import cores, cpu_name
+from search.contact import Contact
+from search.devices import device_is_lost, visible_device
 from search.jobs import Answer, Job
 
-__all__ = ["SIGN_INTERVAL_S", "run_job"]
+__all__ = ["run_job"]
 
-SIGN_INTERVAL_S = 1.0
-"""Seconds between two signs of life."""
+_VISIBLE_WITHIN_S = 15.0  # NFS clients may believe for some seconds that a new folder does not exist.
 
 
 def run_job(job: Job) -> Answer:
-    """Run the function of a job, and give signs of life meanwhile.
+    """Run the function of a job in contact with the driver.
 
     Returns:
         Its outcome, or the error that it raised; an exception never leaves.
     """
-    worker = {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "cpu": cpu_name(),
-        "cores": f"{cores()} cores",
-    }
-    with _Signs(job) as signs:
+    worker = {**_machine(), "pid": os.getpid(), "device": visible_device()}
+    with Contact(job) as contact:
         try:
-            outcome = _function(job.function)(job, signs.say)
+            _demand_folder(job.work)
+            outcome = _function(job.function)(job, contact)
             return Answer.from_json(Answer(outcome=outcome, worker=worker).to_json())
-        except ReidParetoError as error:
-            return Answer(error={"kind": type(error).__name__, "message": str(error)}, worker=worker)
-        except MemoryError as error:
-            return Answer(
-                error={"kind": "ResourceError", "message": f"out of memory: {error}"}, worker=worker
-            )
         except Exception as error:
-            return Answer(
-                error={"kind": type(error).__name__, "message": str(error) or repr(error)}, worker=worker
+            return Answer(error=_told(error), worker=worker)
+
+
+def _told(error: Exception) -> dict[str, str]:
+    if isinstance(error, ReidParetoError):
+        return {"kind": type(error).__name__, "message": str(error)}
+    if isinstance(error, MemoryError):
+        return {"kind": "ResourceError", "message": f"out of memory: {error}"}
+    message = str(error) or repr(error)
+    if device_is_lost(message):
+        return {"kind": "DeviceLost", "message": f"{visible_device()} on {socket.gethostname()}: {message}"}
+    return {"kind": type(error).__name__, "message": message}
+
+
+@cache
+def _machine() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "cpu": cpu_name(), "cores": f"{cores()} cores"}
+
+
+def _demand_folder(work: Path) -> None:
+    """Refuse to run where the study's folder is not mounted.
+
+    Raises:
+        DataError: it is not.
+    """
+    deadline = time.monotonic() + _VISIBLE_WITHIN_S
+    while not work.is_dir():
+        if time.monotonic() > deadline:
+            raise DataError(
+                f"{work} is not there on {socket.gethostname()}; keep study and data on storage that every "
+                "node mounts at the same path"
             )
+        time.sleep(0.2)
 
 
-class _Signs:
-    """Writes the job's sign of life from a thread of its own, so that a stopped process falls silent."""
-
-    def __init__(self, job: Job) -> None:
-        self._path = job.sign_of_life
-        self._said = ""
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="signs-of-life", daemon=True)
-
-    def __enter__(self) -> "_Signs":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def say(self, line: str) -> None:
-        """Put a line on the next sign."""
-        self._said = line
-
-    def _run(self) -> None:
-        count = 0
-        while not self._over.is_set():
-            count += 1
-            # A full disk is told by the trial itself; a missing sign only makes it look silent.
-            with contextlib.suppress(ReidParetoError):
-                write_json(self._path, {"count": count, "said": self._said})
-            self._over.wait(SIGN_INTERVAL_S)
-
-
-def _function(path: str) -> Callable[[Job, Callable[[str], None]], dict[str, Any]]:
+def _function(path: str) -> Callable[[Job, Contact], dict[str, Any]]:
     module, colon, name = path.partition(":")
     if not colon:
         raise ConfigError(f"trial function must be module:name, got {path!r}")
-    function: Callable[[Job, Callable[[str], None]], dict[str, Any]] = getattr(
-        importlib.import_module(module), name
-    )
+    function: Callable[[Job, Contact], dict[str, Any]] = getattr(importlib.import_module(module), name)
     return function

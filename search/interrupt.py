@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: once stops asking and waits for what runs, twice leaves at once; both can be resumed."""
+"""Ctrl-C and SIGTERM: once ends the running steps, twice leaves at once; both can be resumed."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ __all__ = ["INTERRUPTED", "Stoppable", "interrupts"]
 INTERRUPTED = 130
 """Exit code of a search that was interrupted."""
 
-_ONCE = b"\nstopping: no new trials, waiting for those that run; once more leaves at once\n"
+_ONCE = b"\nstopping: no new trials, those that run end their step; once more leaves at once\n"
 _TWICE = b"\nleft; the same command resumes\n"
 _SHOW_CURSOR = b"\x1b[?25h"
 

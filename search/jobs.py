@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-__all__ = ["Answer", "Job", "Resources", "Supply"]
+from reid.errors import ConfigError
+
+__all__ = ["Answer", "Job", "Resources", "Sign", "Supply"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,17 +16,29 @@ class Resources:
 
     Attributes:
         cpus_per_trial: cores and threads of one trial, >= 1.
-        gpus_per_trial: GPUs of one trial; a fraction shares one.
+        gpus_per_trial: GPUs of one trial; a fraction shares one; 0 hides them; None gives one to each trial where
+            the cluster has any.
         max_concurrent: trials at once; None runs as many as the resources allow.
         address: of a Ray cluster to join ("auto" or HOST:PORT); None starts one on this machine.
         silence_s: seconds without a sign of life after which a worker counts as lost.
+        stage_limit_s: seconds that one stage of a trial may compute; None sets no limit.
+        grace_s: seconds after the word to stop in which running trials may still finish their step.
     """
 
     cpus_per_trial: int = 1
-    gpus_per_trial: float = 0.0
+    gpus_per_trial: float | None = None
     max_concurrent: int | None = None
     address: str | None = None
     silence_s: float = 300.0
+    stage_limit_s: float | None = None
+    grace_s: float = 20.0
+
+    def __post_init__(self) -> None:
+        gpus = self.gpus_per_trial
+        if gpus is not None and (gpus < 0 or (gpus > 1 and gpus != int(gpus))):
+            raise ConfigError(f"--gpus-per-trial must be a share of 0 to 1 or a whole number, got {gpus:g}")
+        if self.stage_limit_s is not None and self.stage_limit_s <= 0:
+            raise ConfigError(f"--stage-limit-s must be above 0, got {self.stage_limit_s:g}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +48,8 @@ class Job:
     Attributes:
         number: of the trial, -1 for the baseline.
         attempt: how often it was begun, this time included, >= 1.
-        function: dotted path "module:name" of what runs it: `name(job, say) -> outcome`.
+        function: dotted path "module:name" of what runs it: `name(job, contact) -> outcome`; `contact` is a
+            `search.contact.Contact`, called with a line to say something.
         work: folder that this attempt may write to; the worker's signs of life lie there as well.
         payload: JSON values for the function.
     """
@@ -50,6 +65,16 @@ class Job:
         """File that the worker writes again and again while it lives."""
         return self.work / "alive.json"
 
+    @property
+    def stop_request(self) -> Path:
+        """File whose presence asks the worker to stop after its running step."""
+        return self.work / "stop"
+
+    @property
+    def log(self) -> Path:
+        """File that holds what the worker prints and says."""
+        return self.work / "log.txt"
+
     def to_json(self) -> str:
         """One JSON text; `from_json` gives the job back."""
         return json.dumps(
@@ -64,6 +89,36 @@ class Job:
         """Read what `to_json` wrote."""
         values = json.loads(text)
         return cls(**{**values, "work": Path(values["work"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign:
+    """A sign of life.
+
+    Attributes:
+        count: another with each sign of an attempt.
+        said: last line that the trial said.
+        stage: what is being computed; empty between stages.
+        stage_s: for how long, in seconds.
+    """
+
+    count: int
+    said: str = ""
+    stage: str = ""
+    stage_s: float = 0.0
+
+    def to_json(self) -> str:
+        """One JSON text."""
+        values = {"count": self.count, "said": self.said, "stage": self.stage, "stage_s": self.stage_s}
+        return json.dumps(values)
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """The last sign in `path`, or None where there is none that can be read."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +151,11 @@ class Supply(Protocol):
     @property
     def finished(self) -> bool:
         """Whether no further job will ever come."""
+        ...
+
+    @property
+    def stopping(self) -> bool:
+        """Whether running jobs are to stop after their running step."""
         ...
 
     @property

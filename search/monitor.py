@@ -13,6 +13,7 @@ from results.study import front_of, objective_values
 
 __all__ = ["Monitor"]
 
+_FOLLOWS = {"retry": "is run again", "stop": "stops the search", "leave": "is continued on resume"}
 _STYLES = {"complete": "green", "infeasible": "yellow", "failed": "red"}
 
 
@@ -78,12 +79,14 @@ class Monitor:
             self._running[number] = (self._running[number][0], said)
             self._refresh()
 
-    def troubled(self, number: int, error: Mapping[str, str], action: str) -> None:
-        """An attempt failed; `action` is what follows."""
+    def troubled(self, number: int, error: Mapping[str, str], action: str, log: str | None = None) -> None:
+        """An attempt failed; `action` is what follows, `log` where the study keeps what it printed."""
         self._running.pop(number, None)
-        if action in ("retry", "stop"):
-            what = "is run again" if action == "retry" else "stops the search"
-            self._say(f"{_name(number)}  {error['kind']}: {error['message']}  ({what})", "yellow")
+        if action in _FOLLOWS:
+            where = f", log {log}" if log else ""
+            self._say(
+                f"{_name(number)}  {error['kind']}: {error['message']}  ({_FOLLOWS[action]}{where})", "yellow"
+            )
 
     def committed(self, record: Record) -> None:
         """A trial is durable."""
@@ -92,6 +95,8 @@ class Monitor:
         self._front = front_of([*self._front, record], self._objectives)
         trust = "" if record.latency_trusted or record.status != "complete" else " (latency untrusted)"
         reason = f"  {record.error['kind']}: {record.error['message']}" if record.error else ""
+        if record.error and "log" in record.worker:
+            reason += f"  log {record.worker['log']}"
         broken = "".join(f"  breaks {text}" for text in record.violations)
         self._say(
             f"{_name(record.number)}  {self._figures(record)}  {record.status}{trust}  {_seconds(record)}  "

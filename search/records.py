@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ class Begun:
         config: all settings.
         started_at: ISO 8601, UTC.
         retries: how often it was begun again after a failure that may pass.
+        smaller: setting -> (value asked for, value used), where it is run again in less memory.
     """
 
     job: Job
@@ -33,6 +34,7 @@ class Begun:
     config: dict[str, Any]
     started_at: str
     retries: int = 0
+    smaller: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
 
 def library_versions() -> dict[str, str]:
@@ -74,7 +76,11 @@ def record_of(
     if problem is not None:
         return Record(**known, status="failed", error={"kind": "bad_metric", "message": problem})
     try:
-        return Record(**known, **_facts(outcome, limits))
+        facts = _facts(outcome, limits)
+        if begun.smaller:
+            changes = {name: list(values) for name, values in begun.smaller.items()}
+            facts["checks"] = {**facts["checks"], "smaller": changes}
+        return Record(**known, **facts)
     except (ConfigError, TypeError, AttributeError, KeyError, ValueError) as error:
         message = f"{type(error).__name__}: {error}"
         return Record(**known, status="failed", error={"kind": "bad_outcome", "message": message})

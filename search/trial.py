@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +11,26 @@ from reid.outcome import TrialOutcome
 from results import DiskCache
 from results.layout import cache_folder
 from results.record import BASELINE_NUMBER
+from search.contact import Contact
+from search.going import Staged, StopWatch
 from search.jobs import Job
 
 __all__ = ["run"]
 
 
-def run(job: Job, say: Callable[[str], None]) -> dict[str, Any]:
+def run(job: Job, contact: Contact) -> dict[str, Any]:
     """Run the pipeline for a job of the driver; what the study has cached is taken from there.
 
     Args:
         job: its payload holds config, study, data_root, limits, reference, baseline_worker, kernel_ms_at_start.
-        say: told one line at each step.
+        contact: to the driver: told each step and stage, and asked whether to stop.
 
     Returns:
         The outcome as plain JSON values; `artifact` is a folder to be copied by the driver.
 
     Raises:
         ReidParetoError: as `reid.pipeline.run`.
+        Stopped: the driver asked for it; finished epochs and stages stay in the cache.
     """
     import torch
 
@@ -40,11 +43,12 @@ def run(job: Job, say: Callable[[str], None]) -> dict[str, Any]:
     outcome = pipeline.run(
         config,
         data_root=Path(asked["data_root"]),
-        cache=DiskCache(cache_folder(Path(asked["study"]))),
+        cache=Staged(DiskCache(cache_folder(Path(asked["study"]))), contact),
         limits=[Limit(**limit) for limit in asked["limits"]],
         reference=None if asked["reference"] is None else Path(asked["reference"]),
         kernel_ms_at_start=kernel_ms,
-        say=say,
+        say=contact,
+        watcher=StopWatch(contact),
     )
     return _plain(outcome, {"kernel_ms": kernel_ms} if job.number == BASELINE_NUMBER else {})
 

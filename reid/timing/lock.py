@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from reid.errors import ConfigError, ResourceError
+from reid.timing.physical import physical_device
 
 __all__ = ["DeviceLock"]
 
@@ -43,7 +44,7 @@ class DeviceLock:
         """Name the lock; nothing is locked or opened yet.
 
         Args:
-            device: e.g. "cpu" or "cuda:0".
+            device: e.g. "cpu" or "cuda:0"; a GPU has one lock, by whatever number a process sees it.
             folder: where the files of the locks lie, on a local filesystem. By default $REID_PARETO_LOCKS, else
                 `reid-pareto-locks-<uid>` in the temporary folder. Created for this user only (mode 0700).
 
@@ -55,7 +56,7 @@ class DeviceLock:
             raise ConfigError(f"device must be a name like cpu or cuda:0, got {device!r}")
         self.device = device
         place = folder or _default_folder()
-        self.path = place / f"{device.replace(':', '-')}.lock"
+        self.path = place / f"{physical_device(device).replace(':', '-')}.lock"
         self._turnstile = self.path.with_suffix(".turnstile")
         _make_private(place, must_be_ours=folder is None and "REID_PARETO_LOCKS" not in os.environ)
 

@@ -28,18 +28,25 @@ def search(
         str | None, typer.Option(help="Ray cluster to join: auto or HOST:PORT; a private one when left out.")
     ] = None,
     gpus_per_trial: Annotated[
-        float, typer.Option(min=0, help="GPUs of one trial; 0.5 lets two share one.")
-    ] = 0,
+        float | None,
+        typer.Option(
+            min=0, help="GPUs of one trial; 0.5 lets two share one, 0 hides them; one where there are any."
+        ),
+    ] = None,
     cpus_per_trial: Annotated[int, typer.Option(min=1, help="Cores and threads of one trial.")] = 1,
     max_concurrent: Annotated[
         int | None, typer.Option(min=1, help="Trials at once; as many as fit when left out.")
+    ] = None,
+    stage_limit_s: Annotated[
+        float | None,
+        typer.Option(help="Seconds that one stage of a trial may compute; no limit when left out."),
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="tpe (default), nsga2, gp, random or grid.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random; 0 for a new study.")] = None,
 ) -> None:
     """Search a space for the accuracy-latency front; the same command resumes an interrupted study.
 
-    Ctrl-C once waits for the running trials, twice leaves at once.
+    Ctrl-C once lets the running trials end their step, twice leaves at once; both can be resumed.
 
     Example: reid-pareto search --space demo --study studies/demo --trials 16
     """
@@ -63,6 +70,7 @@ def search(
             gpus_per_trial=gpus_per_trial,
             max_concurrent=max_concurrent,
             address=address,
+            stage_limit_s=stage_limit_s,
         ),
         console=errors,
     )

@@ -8,6 +8,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 from reid.errors import ResourceError
@@ -18,6 +19,11 @@ __all__ = ["cluster", "local_cpus"]
 
 # The smallest that Ray takes: trials hand over one short text each.
 _OBJECT_STORE_BYTES = 100 * 2**20
+
+_OLDEST = (2, 54)
+"""Of Ray: before, anybody who reached a cluster's dashboard could delete (CVE-2026-27482)."""
+
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 _PREFIX = "reid-pareto-ray-"
 _LOCK = "driver.lock"
@@ -32,6 +38,10 @@ _QUIET = {
     "RAY_worker_niceness": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # What a killed worker leaves running (data loaders) goes with it.
+    "RAY_process_group_cleanup_enabled": "1",
+    # The queue counts what fits (search/runner/queue.py).
+    "TUNE_MAX_PENDING_TRIALS_PG": "4096",
     # Ctrl-C is the driver's: once stops asking, twice leaves (search/interrupt.py).
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
@@ -54,6 +64,7 @@ def cluster(resources: Resources) -> Iterator[Path]:
     Raises:
         ResourceError: no cluster can be started or joined; says why.
     """
+    _demand_version(metadata.version("ray"))
     _prepare_environment(resources)
     import ray
 
@@ -63,8 +74,7 @@ def cluster(resources: Resources) -> Iterator[Path]:
             try:
                 _connect(resources, folder)
             except Exception as error:
-                where = f"join the Ray cluster at {resources.address}" if resources.address else "start Ray"
-                raise ResourceError(f"cannot {where}: {' '.join(str(error).split())}") from error
+                raise ResourceError(_why(resources, error)) from error
             yield folder
         finally:
             ray.shutdown()
@@ -123,8 +133,42 @@ def _prepare_environment(resources: Resources) -> None:
         os.environ["RAY_AUTH_MODE"] = "token"
         # In the environment of our children only, not in a file in the user's home.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        for name in _THREADS:
             os.environ[name] = str(resources.cpus_per_trial)
+    elif _has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def _demand_version(version: str) -> None:
+    """Refuse a Ray with known holes.
+
+    Raises:
+        ResourceError: it is too old.
+    """
+    found = tuple(int(part) for part in version.split(".")[:2])
+    if found < _OLDEST:
+        raise ResourceError(
+            f"Ray {version} lets strangers into its cluster (CVE-2026-27482); install ray>={_OLDEST[0]}.{_OLDEST[1]}"
+        )
+
+
+def _has_token() -> bool:
+    """Whether this user has been given the token of a cluster, where Ray looks for it."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return True
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token")).is_file()
+
+
+def _why(resources: Resources, error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    if resources.address is None:
+        return f"cannot start Ray: {reason}"
+    hint = (
+        "is the token that of the cluster?"
+        if _has_token()
+        else "has it a token? name it in RAY_AUTH_TOKEN, or its file in RAY_AUTH_TOKEN_PATH"
+    )
+    return f"cannot join the Ray cluster at {resources.address} ({hint}): {reason}"
 
 
 def _connect(resources: Resources, folder: Path) -> None:
@@ -139,7 +183,13 @@ def _init(resources: Resources, folder: Path) -> None:
     import ray
 
     if resources.address is not None:
-        ray.init(address=resources.address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(
+            address=resources.address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            # Libraries read it when they are loaded, which may be before a worker knows its first trial.
+            runtime_env={"env_vars": dict.fromkeys(_THREADS, str(resources.cpus_per_trial))},
+        )
         return
     ray.init(
         address="local",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from search import execute
+from search import contact, execute
 from search.jobs import Job
 
 
@@ -38,7 +38,7 @@ def raises_key_error(job: Job, say: Callable[[str], None]) -> dict[str, Any]:
 def test_signs_of_life_change_and_carry_what_was_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execute, "SIGN_INTERVAL_S", 0.02)
+    monkeypatch.setattr(contact, "SIGN_INTERVAL_S", 0.02)
     answer = execute.run_job(job(tmp_path, "talks"))
     assert answer.outcome == {"signs": 2}
     assert not [thread for thread in threading.enumerate() if thread.name == "signs-of-life"]

@@ -1,0 +1,87 @@
+"""What a running job says to its driver and hears from it, through files of its work folder.
+
+The driver may sit on another machine and the job is busy computing, so neither can call the other.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from reid.errors import ReidParetoError, Stopped
+from reid.files import write_volatile
+from search.jobs import Job, Sign
+from search.logs import append_line, trim
+
+__all__ = ["SIGN_INTERVAL_S", "Contact"]
+
+SIGN_INTERVAL_S = 1.0
+"""Seconds between two signs of life."""
+
+
+class Contact:
+    """Gives signs of life from a thread of its own, so that a stopped process falls silent.
+
+    Call it with a line to say something. It is a context manager: signs are given inside.
+
+    Attributes:
+        stopping: whether the driver asked the job to stop after its running step.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.stopping = False
+        self._job = job
+        self._said = ""
+        self._stage: tuple[str, float] | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="signs-of-life", daemon=True)
+
+    def __enter__(self) -> "Contact":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def __call__(self, line: str) -> None:
+        """Put a line on the next sign and into the log."""
+        self._said = line
+        append_line(self._job.log, line)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Note that a stage is being computed; the driver ends one that takes longer than allowed."""
+        self._stage = (name, time.monotonic())
+        try:
+            yield
+        finally:
+            self._stage = None
+
+    def go_on(self) -> None:
+        """Do nothing, unless the driver asked the job to stop.
+
+        Raises:
+            Stopped: it did.
+        """
+        if self.stopping:
+            raise Stopped("stopped by the search; the same command continues it")
+
+    def _run(self) -> None:
+        count = 0
+        # The first sign waits: most jobs of a simulator are over before it.
+        while not self._over.wait(SIGN_INTERVAL_S):
+            count += 1
+            self.stopping = self.stopping or self._job.stop_request.exists()
+            # A full disk is told by the trial itself; a missing sign only makes it look silent.
+            with contextlib.suppress(ReidParetoError, OSError):
+                write_volatile(self._job.sign_of_life, self._sign(count).to_json())
+                trim(self._job.log)
+
+    def _sign(self, count: int) -> Sign:
+        stage: dict[str, Any] = {}
+        if (now := self._stage) is not None:
+            stage = {"stage": now[0], "stage_s": time.monotonic() - now[1]}
+        return Sign(count=count, said=self._said, **stage)
