@@ -1,9 +1,8 @@
-"""FAULTS D1, D5, D8, T5 and X10 for real: drivers and workers are killed, and Ray is looked at from outside.
+"""FAULTS D1, D5, D8 and X10 for real: drivers and workers are killed, and Ray is looked at from outside.
 
 The trials are fakes (tests/search/fake_trial.py); driver, Ray, workers and study are the real ones.
 """
 
-import json
 import os
 import random
 import signal
@@ -11,81 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from results import open_study
-
-ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 90
+from tests.fault.drive import Drive, attempts, committed, finish, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
-
-Drive = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def executions(tmp_path: Path) -> Path:
-    """Folder in which every execution of a fake trial leaves a file `NUMBER-ATTEMPT-PID`."""
-    folder = tmp_path / "executions"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def drive(tmp_path: Path, executions: Path) -> Iterator[Drive]:
-    """Start a driver on `tmp_path / "study"`; whatever still runs at the end is killed."""
-    started = []
-
-    def start(
-        trials: int, *options: str, sleep_s: float = 0.2, faults: dict[str, str] | None = None
-    ) -> Drive:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "REID_PARETO_FAKE_SLEEP": str(sleep_s),
-            "REID_PARETO_FAKE_LOG": str(executions),
-            "REID_PARETO_FAKE": json.dumps(faults or {}),
-        }
-        command = [sys.executable, "-m", "tests.search.drive", str(tmp_path / "study"), str(trials), *options]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        if process.stderr:
-            process.stderr.close()
-
-
-def wait_until(holds: Callable[[], object], driver: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        assert driver.poll() is None, driver.communicate()[1]
-        time.sleep(0.01)
-
-
-def finish(driver: subprocess.Popen[str]) -> str:
-    _, said = driver.communicate(timeout=PATIENCE_S)
-    return said
-
-
-def committed(study: Path) -> dict[int, bytes]:
-    return {int(p.stem): p.read_bytes() for p in (study / "trials").glob("[0-9]*.json") if p.stem.isdecimal()}
-
-
-def attempts(executions: Path) -> Counter[int]:
-    counted: Counter[int] = Counter()
-    for path in executions.iterdir():
-        number = path.name.rsplit("-", 2)[0]
-        counted[int(number)] += 1
-    return counted
 
 
 def descendants(pid: int) -> set[int]:
@@ -102,7 +34,7 @@ def descendants(pid: int) -> set[int]:
     return found
 
 
-def test_a_driver_killed_five_times_leaves_sixteen_trials(
+def test_d1_a_driver_killed_five_times_leaves_sixteen_trials(
     tmp_path: Path, drive: Drive, executions: Path
 ) -> None:
     """D1: nothing is lost, nothing is repeated once committed, nothing is left running."""
@@ -135,27 +67,6 @@ def test_a_driver_killed_five_times_leaves_sixteen_trials(
     assert sum(ran[number] - 1 for number in range(16)) <= reruns
 
 
-def test_workers_killed_or_hung_are_replaced(tmp_path: Path, drive: Drive, executions: Path) -> None:
-    """T5: killed once, run again; killed twice, failed; stopped, declared lost after the silence."""
-    faults = {"0-1": "kill", "1": "kill", "2-1": "hang", "3": "raise"}
-    driver = drive(5, "--silence-s", "3", faults=faults)
-    said = finish(driver)
-    assert driver.returncode == 0, said
-    study = open_study(tmp_path / "study")
-    found = {r.number: (r.status, r.attempt, r.error and r.error["kind"]) for r in study.records()}
-    assert found == {
-        0: ("complete", 2, None),
-        1: ("failed", 2, "WorkerLost"),
-        2: ("complete", 2, None),
-        3: ("failed", 1, "RuntimeError"),
-        4: ("complete", 1, None),
-    }
-    assert "#2 WorkerLost: the worker gave no sign of life for 3 s" in said
-    assert {record.number for record in study.front()} <= {0, 2, 4}
-    pids = {int(path.name.rsplit("-", 1)[1]) for path in executions.iterdir()}
-    assert not [pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists() and is_ours(pid)], "orphans"
-
-
 def is_ours(pid: int) -> bool:
     try:
         return b"ray::" in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -163,7 +74,7 @@ def is_ours(pid: int) -> bool:
         return False
 
 
-def test_ray_listens_on_loopback_asks_for_a_token_and_ends_with_its_driver(
+def test_x10_ray_listens_on_loopback_asks_for_a_token_and_ends_with_its_driver(
     tmp_path: Path, drive: Drive, executions: Path
 ) -> None:
     """X10, D8 and D5: looked at from outside while it runs, then stopped and killed."""
@@ -191,7 +102,7 @@ def test_ray_listens_on_loopback_asks_for_a_token_and_ends_with_its_driver(
 
     driver.send_signal(signal.SIGTERM)
     time.sleep(1.0)
-    assert driver.poll() is None, "it waits for the running trial"
+    assert driver.poll() is None, "it gives the running trial time"
     start = time.monotonic()
     driver.send_signal(signal.SIGINT)
     said = finish(driver)
@@ -206,7 +117,7 @@ def test_ray_listens_on_loopback_asks_for_a_token_and_ends_with_its_driver(
         time.sleep(0.1)
 
 
-def test_an_interrupt_waits_for_running_trials_and_commits_them(
+def test_d5_an_interrupt_commits_trials_that_end_in_time(
     tmp_path: Path, drive: Drive, executions: Path
 ) -> None:
     """D5, once."""

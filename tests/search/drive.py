@@ -19,6 +19,9 @@ def main() -> int:
     parser.add_argument("trials", type=int)
     parser.add_argument("--silence-s", type=float, default=300.0)
     parser.add_argument("--cpus-per-trial", type=int, default=1)
+    parser.add_argument("--gpus-per-trial", type=float)
+    parser.add_argument("--stage-limit-s", type=float)
+    parser.add_argument("--address")
     given = parser.parse_args()
     try:
         search(
@@ -26,7 +29,13 @@ def main() -> int:
             spaces.load("demo"),
             Data(name="synthetic", root=Path("/nonexistent"), fingerprint="fake"),
             trials=given.trials,
-            resources=Resources(silence_s=given.silence_s, cpus_per_trial=given.cpus_per_trial),
+            resources=Resources(
+                silence_s=given.silence_s,
+                cpus_per_trial=given.cpus_per_trial,
+                gpus_per_trial=given.gpus_per_trial,
+                stage_limit_s=given.stage_limit_s,
+                address=given.address,
+            ),
             function="tests.search.fake_trial:run",
             console=Console(stderr=True),
         )

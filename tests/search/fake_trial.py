@@ -1,18 +1,24 @@
 """A trial that computes nothing: its figures are a formula of its parameters, and it fails when told to.
 
 Which trial fails and how comes from REID_PARETO_FAKE, a JSON mapping from "NUMBER" or "NUMBER-ATTEMPT" to one of
-the names in `FAULTS`; REID_PARETO_FAKE_LOG names a folder in which every execution leaves an empty file.
+the names in `FAULTS`; REID_PARETO_FAKE_BROKEN names a GPU on which every trial meets an ECC error;
+REID_PARETO_FAKE_LOG names a folder in which every execution leaves a file that says where it ran, and its children.
 """
 
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
 
 from reid.errors import ArtifactError, ConfigError, DataError, ResourceError
+from reid.timing import DeviceLock
+from search.contact import Contact
 from search.jobs import Job
 
 SLEEP_S = float(os.environ.get("REID_PARETO_FAKE_SLEEP", "0.05"))
@@ -34,13 +40,20 @@ def figures(config: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def run(job: Job, say: Callable[[str], None]) -> dict[str, Any]:
+def run(job: Job, say: Contact) -> dict[str, Any]:
     """Sleep a little, then return figures or fail."""
     _log(job)
+    device = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if device and device == os.environ.get("REID_PARETO_FAKE_BROKEN"):
+        raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
     faults = json.loads(os.environ.get("REID_PARETO_FAKE", "{}"))
     fault = faults.get(f"{job.number}-{job.attempt}", faults.get(str(job.number)))
     say("sleeping")
+    if fault in TALKING:
+        TALKING[fault](job, say)
     time.sleep(SLEEP_S)
+    if fault in TALKING:
+        fault = None
     outcome = _outcome(job)
     return FAULTS[fault](outcome) if fault else outcome
 
@@ -48,7 +61,13 @@ def run(job: Job, say: Callable[[str], None]) -> dict[str, Any]:
 def _log(job: Job) -> None:
     folder = os.environ.get("REID_PARETO_FAKE_LOG")
     if folder:
-        (Path(folder) / f"{job.number}-{job.attempt}-{os.getpid()}").touch()
+        where = {
+            "raylet": os.getppid(),
+            "device": os.environ.get("CUDA_VISIBLE_DEVICES"),
+            "at": time.time(),
+            "identities": job.payload["config"].get("identities_per_batch"),
+        }
+        (Path(folder) / f"{job.number}-{job.attempt}-{os.getpid()}").write_text(json.dumps(where))
 
 
 def _outcome(job: Job) -> dict[str, Any]:
@@ -99,6 +118,57 @@ def _without_metric(outcome: dict[str, Any]) -> dict[str, Any]:
     return {**outcome, "metrics": {"latency_ms": 0.001}}
 
 
+def _steps(job: Job, contact: Contact) -> None:
+    """Forty short steps; those done stay in the cache, as epochs do."""
+    done = Path(job.payload["study"]) / "cache" / f"steps-{job.number}"
+    done.parent.mkdir(exist_ok=True)
+    for step in range(len(done.read_bytes()) if done.exists() else 0, 40):
+        time.sleep(0.2)
+        with done.open("ab") as file:
+            file.write(bytes([step]))
+        contact.go_on()
+
+
+def _deaf(job: Job, contact: Contact) -> None:
+    """A step that does not end in time."""
+    time.sleep(120)
+
+
+def _endless(job: Job, contact: Contact) -> None:
+    with contact.stage("dense"):
+        while True:
+            time.sleep(0.1)
+
+
+def _prints(job: Job, contact: Contact) -> None:
+    print("printed by python")
+    os.system("echo printed by a child")
+
+
+def _children(job: Job, contact: Contact) -> None:
+    """Dies with a child of its own and a segment of shared memory."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    segment = SharedMemory(create=True, size=4096)
+    left = Path(os.environ["REID_PARETO_FAKE_LOG"]).parent / "left.json"
+    left.write_text(json.dumps({"child": child.pid, "segment": segment.name}))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _hangs(job: Job, contact: Contact) -> None:
+    """Stopped while it holds the device."""
+    with DeviceLock("cpu").shared():
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+TALKING: dict[str, Callable[[Job, Contact], None]] = {
+    "steps": _steps,
+    "deaf": _deaf,
+    "endless": _endless,
+    "prints": _prints,
+    "children": _children,
+    "hang": _hangs,
+}
+
 FAULTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "raise": _raises(RuntimeError("boom \x1b[31m[red]\nsecond line")),
     "config": _raises(ConfigError("knn must be smaller")),
@@ -107,7 +177,6 @@ FAULTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "python-memory": _raises(MemoryError("no more")),
     "artifact": _raises(ArtifactError("cosine 0.5 is below 0.999")),
     "kill": _signals(signal.SIGKILL),
-    "hang": _signals(signal.SIGSTOP),
     "nan": _with_metric("mAP", float("nan")),
     "inf": _with_metric("latency_ms", float("-inf")),
     "text": _with_metric("mAP", "good"),
