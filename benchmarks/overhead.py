@@ -1,6 +1,6 @@
 """What the search itself costs: no-op trials through Ray, records committed, beside bare Ray Tune in the same run.
 
-python benchmarks/overhead.py [--trials 1000]    writes benchmarks/results/overhead-<device>.json
+python -m benchmarks.overhead [--trials 1000]    writes benchmarks/results/overhead-<device>.json
 """
 
 import argparse
@@ -104,22 +104,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--what", choices=["ours", "bare"])
-    parser.add_argument("--out", type=Path, help="file of the result; benchmarks/results by default")
+    parser.add_argument("--dry", action="store_true", help="write no result")
     given = parser.parse_args()
     if given.what:
         print(json.dumps({"ours": ours, "bare": bare}[given.what](given.trials)))
         return
-    from reid.files import write_json
-    from reid.timing.machine import cores, cpu_name
+    from benchmarks.device import write_result
 
-    result: dict[str, Any] = {"trials": given.trials, "cpu": cpu_name(), "cores": cores()}
+    result: dict[str, Any] = {"trials": given.trials}
     for what in ("bare", "ours"):
         command = [sys.executable, "-m", "benchmarks.overhead", "--what", what, "--trials", str(given.trials)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         result[what] = json.loads(done.stdout.splitlines()[-1])
         print(what, result[what])
-    device = "-".join(cpu_name().lower().split()).replace("(r)", "").replace("/", "-")
-    write_json(given.out or ROOT / "benchmarks" / "results" / f"overhead-{device}.json", result)
+    if not given.dry:
+        print(write_result("overhead", result))
 
 
 if __name__ == "__main__":
