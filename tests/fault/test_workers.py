@@ -94,7 +94,7 @@ def test_t5_a_hung_worker_is_killed_and_its_device_freed(ended: Ended) -> None:
     assert not is_alive(int(hung.name.rsplit("-", 1)[1]))
 
 
-def test_t10_a_stage_ends_within_five_seconds_of_its_limit(ended: Ended) -> None:
+def test_t10_the_record_names_the_stage_and_the_limit(ended: Ended) -> None:
     record = ended.records[6]
     assert record.error is not None
     assert record.error["message"] == "stage dense took longer than --stage-limit-s 2"
