@@ -13,6 +13,7 @@ ReidParetoError
 ├── Stopped          the search was asked to stop; the trial stays begun and is continued
 ├── StudyDamaged     a committed record cannot be read
 ├── StudyInUse       another driver holds the study
+├── SearchPaused     trial after trial failed in the same way
 ├── NoDevice         no usable device
 └── NothingFeasible  no trial meets the limits
 """
@@ -28,6 +29,7 @@ __all__ = [
     "NothingFeasible",
     "ReidParetoError",
     "ResourceError",
+    "SearchPaused",
     "Stopped",
     "StudyDamaged",
     "StudyInUse",
@@ -100,6 +102,10 @@ class StudyInUse(ReidParetoError):  # noqa: N818
     """Another driver writes to this study."""
 
     exit_code: ClassVar[int] = 4
+
+
+class SearchPaused(ReidParetoError):  # noqa: N818
+    """Different configurations failed alike one after the other; what they share is wrong, and budget would burn."""
 
 
 class NoDevice(ReidParetoError):  # noqa: N818

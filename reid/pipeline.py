@@ -72,6 +72,7 @@ def run(
             rates = allocate(work, network)
             early, latency = time_early(work, data, network, rates, reference, kernel_ms_at_start)
             work.checks["early_latency_ms"] = latency.latency_ms
+            work.watcher.early(early, trusted=latency.trusted)
             if violations := broken(limits, early):
                 return _outcome(work, early, latency, violations, None)
             network = compress(work, data, network, rates)

@@ -19,6 +19,7 @@ __all__ = ["IMAGE_FORMATS", "write_front_image", "write_front_png"]
 IMAGE_FORMATS = ("png", "svg")
 
 _LOOKS: dict[str, dict[str, Any]] = {
+    "stopped": {"marker": "v", "color": "#7a6aa8", "markersize": 5, "alpha": 0.6, "label": "stopped early"},
     "infeasible": {"marker": "x", "color": "#b4232f", "markersize": 5, "alpha": 0.6, "label": "infeasible"},
     "dominated": {"marker": "o", "color": "#a9b4c4", "markersize": 5, "label": "dominated"},
     "untrusted": {

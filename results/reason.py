@@ -63,6 +63,7 @@ def why_empty(records: Sequence[Record]) -> str:
     counts = {
         "failed": sum(record.status == "failed" for record in records),
         "infeasible": sum(record.status == "infeasible" for record in records),
+        "stopped early": sum(record.status == "stopped" for record in records),
         "with untrusted latency": untrusted,
     }
     broken = sorted(

@@ -20,7 +20,7 @@ __all__ = ["BASELINE_NUMBER", "RECORD_SCHEMA", "STATUSES", "Record", "one_line",
 
 RECORD_SCHEMA = 1
 BASELINE_NUMBER = -1
-STATUSES = ("complete", "infeasible", "failed")
+STATUSES = ("complete", "infeasible", "stopped", "failed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,8 @@ class Record:
         schema: version of this format.
         number: of the trial, >= 0; `BASELINE_NUMBER` (-1) is the dense fp32 baseline.
         attempt: how often the trial was begun, this time included, >= 1.
-        status: "complete", "infeasible" (a limit or a parity check is broken) or "failed".
+        status: "complete", "infeasible" (a limit or a parity check is broken), "stopped" (early, for others did
+            better; its figures are those of its last evaluated epoch) or "failed".
         params: the searched parameters.
         config: all settings of the trial.
         metrics: finite figures by name: mAP, rank1 ... as fractions, latency_ms, size_bytes, macs, params.
@@ -52,7 +53,7 @@ class Record:
     schema: int = RECORD_SCHEMA
     number: int
     attempt: int = 1
-    status: Literal["complete", "infeasible", "failed"]
+    status: Literal["complete", "infeasible", "stopped", "failed"]
     params: dict[str, Any]
     config: dict[str, Any]
     metrics: dict[str, float] = field(default_factory=dict)

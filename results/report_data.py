@@ -104,7 +104,7 @@ def axes_of(objectives: Mapping[str, str]) -> Axes:
 
 
 def kinds_of(records: Sequence[Record], objectives: Mapping[str, str]) -> dict[int, str]:
-    """Number of each trial -> "front", "dominated", "untrusted", "infeasible" or "failed"."""
+    """Number of each trial -> "front", "dominated", "untrusted", "infeasible", "stopped" or "failed"."""
     front = {record.number for record in front_of(records, objectives)}
     return {record.number: _kind(record, record.number in front) for record in records}
 

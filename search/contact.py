@@ -6,7 +6,7 @@ The driver may sit on another machine and the job is busy computing, so neither 
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,9 @@ from reid.files import write_volatile
 from search.jobs import Job, Sign
 from search.logs import append_line, trim
 
-__all__ = ["SIGN_INTERVAL_S", "Contact"]
+__all__ = ["SIGN_INTERVAL_S", "Contact", "Report"]
+
+Report = Callable[[int, Mapping[str, float], dict[str, Any]], None]
 
 SIGN_INTERVAL_S = 1.0
 """Seconds between two signs of life."""
@@ -26,12 +28,21 @@ class Contact:
 
     Call it with a line to say something. It is a context manager: signs are given inside.
 
-    Attributes:
-        stopping: whether the driver asked the job to stop after its running step.
+    Args:
+        job: that runs.
+        report: takes an evaluated epoch, its figures, and the trial's outcome if it ends there.
+        halt: set to stop the job after its running step.
     """
 
-    def __init__(self, job: Job) -> None:
-        self.stopping = False
+    def __init__(
+        self,
+        job: Job,
+        *,
+        report: Report = lambda epoch, figures, so_far: None,
+        halt: threading.Event | None = None,
+    ) -> None:
+        self.report = report
+        self._halt = halt or threading.Event()
         self._job = job
         self._said = ""
         self._stage: tuple[str, float] | None = None
@@ -60,6 +71,11 @@ class Contact:
         finally:
             self._stage = None
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the job was asked to stop after its running step."""
+        return self._halt.is_set()
+
     def go_on(self) -> None:
         """Do nothing, unless the driver asked the job to stop.
 
@@ -74,7 +90,8 @@ class Contact:
         # The first sign waits: most jobs of a simulator are over before it.
         while not self._over.wait(SIGN_INTERVAL_S):
             count += 1
-            self.stopping = self.stopping or self._job.stop_request.exists()
+            if self._job.stop_request.exists():
+                self._halt.set()
             # A full disk is told by the trial itself; a missing sign only makes it look silent.
             with contextlib.suppress(ReidParetoError, OSError):
                 write_volatile(self._job.sign_of_life, self._sign(count).to_json())

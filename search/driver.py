@@ -6,16 +6,19 @@ judged, moved and committed here, so that a worker that outlives its driver cann
 
 import dataclasses
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from reid.config import Limit, TrialConfig
-from reid.errors import ArtifactError, ConfigError, ResourceError
+from reid.errors import ArtifactError, ConfigError, ResourceError, SearchPaused
 from reid.files import remove_tree
 from results import Record, Study, commit, commit_artifact, note_started
 from results.layout import artifact_folder, work_folder
 from results.record import BASELINE_NUMBER, utc_now
+from search.failures import MAX_IDENTICAL_FAILURES, FailureRun
 from search.feedback import tell_of
+from search.halving import Halving, HalvingSettings
 from search.jobs import Answer, Job
 from search.logs import keep_log
 from search.monitor import Monitor
@@ -46,6 +49,8 @@ class Driver:
         function: str,
         data_root: Path,
         monitor: Monitor,
+        halving: HalvingSettings | None = None,
+        max_identical_failures: int = MAX_IDENTICAL_FAILURES,
     ) -> None:
         self.failure: Exception | None = None
         self.stopping = False
@@ -54,6 +59,8 @@ class Driver:
         self._seed = int(study.definition["seed"])
         self._running: dict[tuple[int, int], Begun] = {}
         self._again: deque[Begun] = deque()
+        self._halving = None if halving is None else Halving(halving, space.objectives)
+        self._failures = FailureRun(max_identical_failures)
         self._limits: tuple[Limit, ...] = ()
         self._baseline = study.baseline
         self._load(study)
@@ -101,6 +108,10 @@ class Driver:
         except Exception as error:
             self.fail(error)
 
+    def keep_going(self, job: Job, epoch: int, figures: Mapping[str, float]) -> bool:
+        """Whether a trial goes on after an epoch, by the rungs that others have reached."""
+        return self._halving is None or self._halving.keep_going(epoch, figures)
+
     def fail(self, error: Exception) -> None:
         """End the search with this error."""
         self.failure = self.failure or error
@@ -123,6 +134,9 @@ class Driver:
         self._limits = resolve_limits(self._space, baseline.metrics)
         told = [tell_of(record, list(self._space.objectives), self._limits) for record in self._records]
         self._sampler.rebuild(told)
+        if self._halving is not None:
+            for record in self._records:
+                self._halving.note(record)
         self._monitor.begin(baseline, self._records)
         while self._pending and self._left:
             note = self._pending.popleft()
@@ -163,6 +177,7 @@ class Driver:
             else None,
             "baseline_worker": baseline.worker if baseline else {},
             "kernel_ms_at_start": baseline.checks.get("kernel_ms") if baseline else None,
+            "early_stopping": self._halving is not None,
         }
         job = Job(
             number=number,
@@ -208,6 +223,8 @@ class Driver:
         self._records.append(record)
         self._sampler.tell(tell_of(record, list(self._space.objectives), self._limits))
         self._monitor.committed(record)
+        if (diagnosis := self._failures.add(record)) is not None:
+            raise SearchPaused(diagnosis)
 
     def _commit(self, begun: Begun, answer: Answer, status: Literal["failed", "infeasible"]) -> Record:
         record = record_of(

@@ -3,8 +3,9 @@
 import importlib
 import os
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,29 @@ __all__ = ["run_job"]
 _VISIBLE_WITHIN_S = 15.0  # NFS clients may believe for some seconds that a new folder does not exist.
 
 
-def run_job(job: Job) -> Answer:
+def run_job(
+    job: Job,
+    *,
+    report: Callable[[int, Mapping[str, float], Answer], None] | None = None,
+    halt: threading.Event | None = None,
+) -> Answer:
     """Run the function of a job in contact with the driver.
+
+    Args:
+        job: what to run.
+        report: takes an evaluated epoch, its figures, and the answer if the job ends there.
+        halt: set to stop the job after its running step, as its stop request does.
 
     Returns:
         Its outcome, or the error that it raised; an exception never leaves.
     """
     worker = {**_machine(), "pid": os.getpid(), "device": visible_device()}
-    with Contact(job) as contact:
+
+    def tell(epoch: int, figures: Mapping[str, float], so_far: dict[str, Any]) -> None:
+        if report is not None:
+            report(epoch, figures, Answer(outcome=so_far, worker=worker))
+
+    with Contact(job, report=tell, halt=halt) as contact:
         try:
             _demand_folder(job.work)
             outcome = _function(job.function)(job, contact)

@@ -39,6 +39,9 @@ def tell_of(record: Record, objectives: Sequence[str], limits: Sequence[Limit]) 
     Each limit becomes one constraint: the excess as a share of the limit's own size, so that a millisecond
     and a point of mAP weigh alike; 0 (neither kept nor broken) where the figure was not measured.
 
+    A trial that was stopped early is told with its latest mAP and its early latency: it was among the worst of its
+    rung, and that is what is to be learnt (docs/decisions/0024-early-stopping.md).
+
     Args:
         record: of any status.
         objectives: metrics of the study's objectives, in their order.

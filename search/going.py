@@ -1,7 +1,7 @@
 """Between a trial's pipeline and its driver: stages are noted, and a trial that is to stop does so after its step."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from reid.stages import StageCache
@@ -48,6 +48,9 @@ class StopWatch:
         self._contact = contact
         self._epoch: tuple[str, int] | None = None
         self._began = 0.0
+
+    def early(self, figures: Mapping[str, float], *, trusted: bool) -> None:
+        """Nothing."""
 
     def step(self, stage: str, progress: Progress) -> None:
         """Stop unless the epoch is nearly over.

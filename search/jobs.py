@@ -1,6 +1,7 @@
 """What the driver and the runner say to each other, in plain values; neither knows how the other works."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -165,6 +166,10 @@ class Supply(Protocol):
 
     def take(self) -> Job | None:
         """The next job, or None while there is none."""
+        ...
+
+    def keep_going(self, job: Job, epoch: int, figures: Mapping[str, float]) -> bool:
+        """Whether a running job goes on after an epoch that it reported."""
         ...
 
     def settle(self, job: Job, answer: Answer) -> None:

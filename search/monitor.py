@@ -14,7 +14,7 @@ from results.study import front_of, objective_values
 __all__ = ["Monitor"]
 
 _FOLLOWS = {"retry": "is run again", "stop": "stops the search", "leave": "is continued on resume"}
-_STYLES = {"complete": "green", "infeasible": "yellow", "failed": "red"}
+_STYLES = {"complete": "green", "infeasible": "yellow", "failed": "red", "stopped": "cyan"}
 
 
 class Monitor:

@@ -95,7 +95,8 @@ def _facts(outcome: Mapping[str, Any], limits: Sequence[Limit]) -> dict[str, Any
     }
     violations = {**outcome.get("violations", {}), **broken}
     return {
-        "status": "infeasible" if violations else outcome["status"],
+        # The accuracy of a stopped trial is not its last, so it cannot be said to break a limit on it.
+        "status": "infeasible" if violations and outcome["status"] != "stopped" else outcome["status"],
         "metrics": metrics,
         "latency_trusted": outcome.get("latency_trusted", False),
         "violations": violations,

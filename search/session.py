@@ -9,6 +9,8 @@ from reid.errors import ConfigError
 from reid.files import remove_tree
 from results import Study, StudyLock, open_study, rebuild_table
 from search.driver import Driver
+from search.failures import MAX_IDENTICAL_FAILURES
+from search.halving import HalvingSettings, with_evaluations
 from search.interrupt import interrupts
 from search.jobs import Resources
 from search.monitor import Monitor
@@ -35,6 +37,8 @@ def search(
     seed: int | None = None,
     sampler: str | None = None,
     resources: Resources | None = None,
+    halving: HalvingSettings | None = None,
+    max_identical_failures: int = MAX_IDENTICAL_FAILURES,
     function: str = TRIAL_FUNCTION,
     console: Console | None = None,
 ) -> Study:
@@ -48,6 +52,9 @@ def search(
         seed: of the sampler and of the trials; None takes the study's own, or 0.
         sampler: name in `search.sampler.SAMPLERS`; None takes the study's own, or "tpe".
         resources: where trials run; None uses this machine, one core each.
+        halving: how trials are stopped early; None lets all of them end.
+        max_identical_failures: so many failures alike in a row, from different configurations, pause the search; 0
+            never does.
         function: dotted path of what runs a trial.
         console: where progress goes; None is silent.
 
@@ -60,6 +67,7 @@ def search(
         StudyDamaged: a record cannot be read.
         DataError: a trial found the dataset damaged.
         NoDevice: no trial fits the cluster.
+        SearchPaused: trial after trial failed in the same way.
         KeyboardInterrupt: stopped by a signal before all trials were there.
     """
     if trials < 1:
@@ -68,6 +76,8 @@ def search(
         raise ConfigError(f"--seed must be 0 to {_MOST_SEED}, got {seed}")
     if sampler is not None:
         reject_unknown([sampler], SAMPLERS, "sampler")
+    if halving is not None:
+        space = with_evaluations(space, halving)
     check_space(space)
     baseline_config(space)
     with StudyLock(path):
@@ -81,7 +91,15 @@ def search(
         remove_tree(study.path / "work")
         monitor = Monitor(console or Console(quiet=True), trials, space.objectives)
         driver = Driver(
-            study, space, chosen, trials=trials, function=function, data_root=data.root, monitor=monitor
+            study,
+            space,
+            chosen,
+            trials=trials,
+            function=function,
+            data_root=data.root,
+            monitor=monitor,
+            halving=halving,
+            max_identical_failures=max_identical_failures,
         )
         _run(driver, monitor, resources or Resources())
         rebuild_table(study)

@@ -1,5 +1,6 @@
 """How a training looks while it runs: a bar on a terminal, and curves for TensorBoard."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -44,6 +45,9 @@ class TrainingView:
     ) -> None:
         self._bar.stop()
         self._curves.close()
+
+    def early(self, figures: Mapping[str, float], *, trusted: bool) -> None:
+        """Nothing: the result tells them."""
 
     def step(self, stage: str, progress: Place) -> None:
         """Move the bar of `stage`."""

@@ -14,6 +14,7 @@ from results.record import BASELINE_NUMBER
 from search.contact import Contact
 from search.going import Staged, StopWatch
 from search.jobs import Job
+from search.reporter import Reporter
 
 __all__ = ["run"]
 
@@ -22,7 +23,8 @@ def run(job: Job, contact: Contact) -> dict[str, Any]:
     """Run the pipeline for a job of the driver; what the study has cached is taken from there.
 
     Args:
-        job: its payload holds config, study, data_root, limits, reference, baseline_worker, kernel_ms_at_start.
+        job: its payload holds config, study, data_root, limits, reference, baseline_worker, kernel_ms_at_start and
+            early_stopping.
         contact: to the driver: told each step and stage, and asked whether to stop.
 
     Returns:
@@ -48,7 +50,7 @@ def run(job: Job, contact: Contact) -> dict[str, Any]:
         reference=None if asked["reference"] is None else Path(asked["reference"]),
         kernel_ms_at_start=kernel_ms,
         say=contact,
-        watcher=StopWatch(contact),
+        watcher=Reporter(contact) if asked["early_stopping"] else StopWatch(contact),
     )
     return _plain(outcome, {"kernel_ms": kernel_ms} if job.number == BASELINE_NUMBER else {})
 

@@ -73,7 +73,11 @@ class Progress:
 
 
 class Watcher(Protocol):
-    """Looks on while stages train; what it does changes nothing."""
+    """Looks on while stages train; what it does changes nothing, but an exception of its ends the trial."""
+
+    def early(self, figures: Mapping[str, float], *, trusted: bool) -> None:
+        """Once, before anything of a pruned trial's own is trained: latency and size that its channel counts give."""
+        ...
 
     def step(self, stage: str, progress: Progress) -> None:
         """After each step of `stage`, outside the gate."""
@@ -86,6 +90,9 @@ class Watcher(Protocol):
 
 class Silent:
     """A watcher that does nothing."""
+
+    def early(self, figures: Mapping[str, float], *, trusted: bool) -> None:
+        """Nothing."""
 
     def step(self, stage: str, progress: Progress) -> None:
         """Nothing."""

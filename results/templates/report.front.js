@@ -1,7 +1,7 @@
 /* The front: accuracy over cost, with what is dominated faint and what may not be picked apart. */
 
-const KINDS = ["dominated", "untrusted", "infeasible", "failed", "front"];
-const KIND_NAMES = { dominated: "dominated", untrusted: "latency not trusted", infeasible: "infeasible", failed: "failed", front: "front" };
+const KINDS = ["dominated", "untrusted", "infeasible", "stopped", "failed", "front"];
+const KIND_NAMES = { dominated: "dominated", untrusted: "latency not trusted", infeasible: "infeasible", stopped: "stopped early", failed: "failed", front: "front" };
 const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a7a00", "#7f7f7f"];
 const SYMBOLS = ["circle", "square", "triangle-up", "diamond", "cross", "star", "pentagon", "hexagon"];
 const CROWD = 2500;
@@ -82,6 +82,7 @@ function kindTraces() {
     dominated: { size: 7, color: colour("faint"), opacity: 0.65 },
     untrusted: { size: 9, color: colour("doubt"), symbol: "circle-open", line: { width: 1.6 } },
     infeasible: { size: 8, color: colour("bad"), symbol: "x", opacity: 0.7 },
+    stopped: { size: 8, color: colour("faint"), symbol: "triangle-down-open", opacity: 0.8 },
     failed: { size: 8, color: colour("bad"), symbol: "x-thin", line: { width: 1.6, color: colour("bad") } },
     front: { size: 10, color: colour("front") },
   };

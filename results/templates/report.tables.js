@@ -64,6 +64,8 @@ function drawTables() {
       of("dominated", "untrusted"), [standing, ...figures, ...parameters]],
     ["Infeasible", "A limit of the study or a check of the artifact is broken.", of("infeasible"),
       [wide(column("why", why, why)), ...figures, ...parameters]],
+    ["Stopped early", "Others did better after as many epochs; the figures are those of the last one evaluated.",
+      of("stopped"), [...figures, ...parameters]],
     ["Failed", "These gave no result.", of("failed"), [wide(column("why", why, why)), ...parameters]],
   ];
   byId("tables").replaceChildren(...parts.filter(([, , trials]) => trials.length).map((part) => table(...part)));

@@ -8,6 +8,8 @@ import typer
 import spaces
 from reid.errors import ConfigError
 from search.console import errors
+from search.failures import MAX_IDENTICAL_FAILURES
+from search.halving import HalvingSettings
 from search.jobs import Resources
 from search.opening import Data
 from search.options import parse_settings
@@ -43,6 +45,20 @@ def search(
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="tpe (default), nsga2, gp, random or grid.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random; 0 for a new study.")] = None,
+    scheduler: Annotated[
+        str, typer.Option(help="none, or asha: trials that others beat at equal epochs are stopped early.")
+    ] = "none",
+    grace_epochs: Annotated[
+        int, typer.Option(help="Finetuning epochs before asha looks at a trial; then times --eta.")
+    ] = 2,
+    eta: Annotated[int, typer.Option(help="One of so many trials goes on at each look of asha.")] = 2,
+    max_identical_failures: Annotated[
+        int, typer.Option(min=0, help="Failures alike in a row that pause the search; 0 = never.")
+    ] = MAX_IDENTICAL_FAILURES,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Try everything once at a tiny size, and estimate hours and disk."),
+    ] = False,
 ) -> None:
     """Search a space for the accuracy-latency front; the same command resumes an interrupted study.
 
@@ -50,11 +66,24 @@ def search(
 
     Example: reid-pareto search --space demo --study studies/demo --trials 16
     """
+    halving = _halving(scheduler, grace_epochs, eta)
     if trials < 1:
         raise ConfigError(f"--trials must be at least 1, got {trials}")
     wanted = override(spaces.load(space), parse_settings(settings or []))
     check_space(wanted)
     found = _data(data, wanted)
+    if dry_run:
+        from search.dry_run import dry_run as rehearse
+
+        rehearse(
+            study,
+            wanted,
+            found,
+            trials=trials,
+            threads=cpus_per_trial,
+            say=lambda line: errors.print(line, markup=False),
+        )
+        return
     # Late, because torch and ray take seconds to load: a typing error should not.
     from search.session import search as run
 
@@ -72,9 +101,18 @@ def search(
             address=address,
             stage_limit_s=stage_limit_s,
         ),
+        halving=halving,
+        max_identical_failures=max_identical_failures,
         console=errors,
     )
     errors.print(f"next: reid-pareto front {done.path}  or  reid-pareto report {done.path}", markup=False)
+
+
+def _halving(scheduler: str, grace_epochs: int, eta: int) -> HalvingSettings | None:
+    if scheduler not in ("none", "asha"):
+        raise ConfigError(f"--scheduler must be none or asha, got {scheduler!r}")
+    settings = HalvingSettings(grace_epochs=grace_epochs, eta=eta)
+    return settings if scheduler == "asha" else None
 
 
 def _data(root: Path | None, space: spaces.Space) -> Data:

@@ -9,6 +9,7 @@ from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner
 from search.jobs import Resources, Supply
 from search.runner.capacity import share_of
 from search.runner.queue import Queue
+from search.runner.scheduler import RungScheduler
 from search.runner.watch import Leave, Watch
 from search.runner.worker import Worker
 
@@ -31,6 +32,7 @@ def run(supply: Supply, resources: Resources, folder: Path) -> None:
             search_alg=queue,
             num_samples=-1,
             reuse_actors=True,
+            scheduler=RungScheduler(supply, queue.live),
             trial_dirname_creator=lambda trial: str(trial.trial_id),
         ),
         run_config=RunConfig(

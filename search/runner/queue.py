@@ -69,9 +69,10 @@ class Queue(Unsaved, Searcher):  # type: ignore[misc]
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Hand an answer over; what was lost comes through `lost`, with the reason."""
-        if not error and result is not None and "answer" in result:
-            self.settle(trial_id, Answer.from_json(result["answer"]))
+        """Hand over an answer, or what a stopped trial had; what was lost comes through `lost`, with the reason."""
+        said = None if error or result is None else result.get("answer", result.get("so_far"))
+        if said is not None:
+            self.settle(trial_id, Answer.from_json(said))
 
     def lost(self, trial_id: str, answer: Answer) -> None:
         """Take the word that a worker is gone."""

@@ -1,7 +1,10 @@
 """The worker's process: a Tune trainable that runs one job after another."""
 
 import os
+import queue
+import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ray.tune import Trainable
@@ -13,6 +16,8 @@ from search.logs import captured
 __all__ = ["Worker"]
 
 _HOLD_S = 1.0
+_LONGEST_STEP_S = 120.0
+"""How long a job that is to stop may take to its next step."""
 
 
 class Worker(Trainable):  # type: ignore[misc]
@@ -29,15 +34,21 @@ class Worker(Trainable):  # type: ignore[misc]
             # Ray leaves all of them visible to a process that asked for none.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._holds = False
+        self._run: _Run | None = None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next job."""
+        """Take the next job, once a stopped one has ended; a process in which it does not is used no more."""
+        ended = self._end()
         self._job = Job.from_json(new_config["job"])
-        return True
+        return ended
+
+    def cleanup(self) -> None:
+        """End what runs."""
+        self._end()
 
     def step(self) -> dict[str, Any]:
-        """Run the job; one step is a whole trial.
+        """The next thing that the job says: an evaluated epoch, or its answer.
 
         After its device failed, the process never ends a trial again: as long as it lives, Ray gives the device
         to nobody else.
@@ -45,10 +56,46 @@ class Worker(Trainable):  # type: ignore[misc]
         if self._holds:
             time.sleep(_HOLD_S)
             return {"done": False}
-        with captured(self._job.log):
-            answer = run_job(self._job)
-        self._holds = _device_lost(answer)
-        return {"done": not self._holds, "answer": answer.to_json()}
+        if self._run is None:
+            self._run = _Run(self._job)
+        said = self._run.next()
+        if isinstance(said, Answer):
+            self._holds = _device_lost(said)
+            return {"done": not self._holds, "answer": said.to_json()}
+        return {"done": False, **said}
+
+    def _end(self) -> bool:
+        ended = self._run is None or self._run.end()
+        self._run = None
+        return ended
+
+
+class _Run:
+    """A job in a thread, so that Tune hears of its epochs and may stop it in between."""
+
+    def __init__(self, job: Job) -> None:
+        self._said: queue.Queue[Answer | dict[str, Any]] = queue.Queue()
+        self._halt = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(job,), name="job", daemon=True)
+        self._thread.start()
+
+    def next(self) -> Answer | dict[str, Any]:
+        """Wait for what the job says next."""
+        return self._said.get()
+
+    def end(self) -> bool:
+        """Make the job end after its running step; whether it did in time."""
+        self._halt.set()
+        self._thread.join(_LONGEST_STEP_S)
+        return not self._thread.is_alive()
+
+    def _work(self, job: Job) -> None:
+        with captured(job.log):
+            answer = run_job(job, report=self._report, halt=self._halt)
+        self._said.put(answer)
+
+    def _report(self, epoch: int, figures: Mapping[str, float], so_far: Answer) -> None:
+        self._said.put({"epoch": epoch, "figures": dict(figures), "so_far": so_far.to_json()})
 
 
 def _device_lost(answer: Answer) -> bool:

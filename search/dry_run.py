@@ -1,0 +1,199 @@
+"""A rehearsal of a search: everything is tried once at a tiny size, and hours and disk are estimated from it."""
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from reid import pipeline
+from reid.config import TrialConfig
+from reid.data import ReIDDataset, Sample, load_dataset, split_validation
+from reid.data.dataset import MANIFEST
+from reid.data.market1501 import FOLDERS
+from reid.errors import DataError, ResourceError
+from reid.files import write_json
+from reid.outcome import TrialOutcome
+from reid.prune import soft_epochs
+from results import DiskCache
+from search.opening import Data
+from search.planner import baseline_config, trial_config
+from spaces import Space
+
+__all__ = ["Estimate", "dry_run", "estimate", "middle"]
+
+_IDENTITIES, _IMAGES_EACH = 12, 8
+_TINY: dict[str, Any] = {
+    "warmup_epochs": 0, "prune_epochs": 1, "finetune_epochs": 1, "zero_epochs": 0, "validate_every": 0,
+    "patience": 0, "keep": "last", "ema_decay": 0.0, "identities_per_batch": 4, "images_per_identity": 4,
+    "batch_size": 16, "sampler": "pk", "validation_share": 0.34, "calibration_images": 16, "nni_steps": 2,
+    "max_quantization_drop": 1.0,
+}  # fmt: skip
+"""What makes a trial tiny; everything else is as the space has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a search would take on this machine, one trial after the other.
+
+    Attributes:
+        hours: of all trials and the baseline, dense networks trained once per input size.
+        disk_bytes: of the study with its cache, decoded images included.
+        images_per_second: of training at the largest input size.
+    """
+
+    hours: float
+    disk_bytes: int
+    images_per_second: float
+
+
+def dry_run(study: Path, space: Space, data: Data, *, trials: int, say: Callable[[str], None]) -> Estimate:
+    """Try the baseline and one trial of a space on a few images of its dataset; nothing is written to the study.
+
+    Args:
+        study: where the study would be.
+        space: checked already.
+        data: its dataset.
+        trials: that the search would commit.
+        threads: of a trial.
+        say: told one line at each step, and what was found.
+
+    Raises:
+        ReidParetoError: what would have stopped the search, or failed its trials.
+    """
+    _demand_place(study)
+    torch.set_num_threads(threads)
+    dataset = load_dataset(data.name, data.root)
+    with tempfile.TemporaryDirectory(prefix="reid-pareto-dry-run-") as folder:
+        root = Path(folder)
+        _take_few(dataset, root / "data")
+        cache = root / "cache"
+        outcomes = []
+        for name, config in (
+            ("baseline", baseline_config(space)),
+            ("trial", trial_config(space, middle(space))),
+        ):
+            say(f"dry run: {name} on {_IDENTITIES} identities")
+            tiny = dataclasses.replace(config, epochs=min(1, config.epochs), **_TINY)
+            outcomes.append(
+                pipeline.run(
+                    tiny, data_root=root / "data", cache=DiskCache(cache), say=lambda line: say(f"  {line}")
+                )
+            )
+        found = estimate(space, dataset, trials, outcomes, _bytes_below(cache))
+    free = shutil.disk_usage(_nearest(study)).free
+    say(
+        f"dry run: all steps work; {trials} trials one after the other take about {found.hours:.1f} h at "
+        f"{found.images_per_second:.0f} images/s, and {found.disk_bytes / 2**30:.1f} GiB of {free / 2**30:.0f} GiB "
+        f"that are free at {study}"
+    )
+    if found.disk_bytes > free:
+        raise ResourceError(
+            f"{study}: about {found.disk_bytes / 2**30:.1f} GiB are needed and {free / 2**30:.1f} GiB are free"
+        )
+    return found
+
+
+def middle(space: Space) -> dict[str, Any]:
+    """A point of the space: the middle of every range, the last of every choice."""
+    point: dict[str, Any] = {}
+    for name in space.in_order():
+        if not space.active(name, point):
+            continue
+        parameter = space.parameters[name]
+        if parameter.choice is not None:
+            point[name] = parameter.choice[-1]
+        else:
+            low, high = parameter.bounds or (0.0, 0.0)
+            between = (low * high) ** 0.5 if parameter.log else (low + high) / 2
+            point[name] = round(between) if parameter.int_range is not None else between
+    return point
+
+
+def estimate(
+    space: Space, dataset: ReIDDataset, trials: int, outcomes: list[TrialOutcome], tiny_cache_bytes: int
+) -> Estimate:
+    """Hours and disk of a search from what tiny trials took.
+
+    Args:
+        space: what is searched.
+        dataset: the whole one.
+        trials: of the search.
+        outcomes: of the tiny baseline and of a tiny trial.
+        tiny_cache_bytes: that both left in the cache.
+    """
+    config = trial_config(space, middle(space))
+    baseline = baseline_config(space)
+    sizes = _sizes(space, baseline)
+    images = len(split_validation(dataset, config.validation_share, config.seed).train)
+    rates = [row["images_per_second"] for outcome in outcomes for row in outcome.curves]
+    rate = float(np.median(rates)) if rates else float("inf")
+    full_area = baseline.input_size[0] * baseline.input_size[1]
+    area = float(np.mean([height * width for height, width in sizes])) / full_area
+    dense_s = len(sizes) * baseline.epochs * images * area / rate
+    own_s = config.prune_rounds * (soft_epochs(config) + config.finetune_epochs) * images * area / rate
+    other_s = sum(s.seconds for s in outcomes[-1].stages if s.name not in ("dense", "prune", "finetune"))
+    decoded = sum(len(dataset.train) * height * width * 3 for height, width in sizes)
+    return Estimate(
+        hours=(dense_s + trials * (own_s + other_s)) / 3600,
+        disk_bytes=decoded + trials * tiny_cache_bytes,
+        images_per_second=rate,
+    )
+
+
+def _sizes(space: Space, baseline: TrialConfig) -> list[tuple[int, int]]:
+    searched = space.parameters.get("input_size")
+    chosen: Iterable[Any] = (
+        searched.choice if searched is not None and searched.choice else [baseline.input_size]
+    )
+    return [(int(size[0]), int(size[1])) for size in chosen]
+
+
+def _take_few(dataset: ReIDDataset, root: Path) -> None:
+    """A dataset of a few identities, as links to the images."""
+    splits = {"train": dataset.train, "query": dataset.query, "gallery": dataset.gallery}
+    for split, samples in splits.items():
+        folder = root / FOLDERS[split]
+        folder.mkdir(parents=True)
+        for sample in _few(samples):
+            os.symlink(sample.path, folder / sample.path.name)
+    write_json(root / MANIFEST, {"name": dataset.name, "schema": 1})
+
+
+def _few(samples: tuple[Sample, ...]) -> list[Sample]:
+    """The first identities' images, as many cameras of each as there are."""
+    people: dict[int, list[Sample]] = {}
+    for sample in samples:
+        people.setdefault(sample.person_id, []).append(sample)
+    seen = [own for own in people.values() if len({sample.camera_id for sample in own}) > 1 or len(own) == 1]
+    if not seen:
+        raise DataError("no identity of the dataset is seen by two cameras; nothing can be evaluated")
+    chosen = []
+    for own in seen[:_IDENTITIES]:
+        cameras: dict[int, int] = {}
+        for sample in own:
+            cameras[sample.camera_id] = cameras.get(sample.camera_id, 0) + 1
+            if cameras[sample.camera_id] <= _IMAGES_EACH // 2:
+                chosen.append(sample)
+    return chosen
+
+
+def _demand_place(study: Path) -> None:
+    place = _nearest(study)
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ResourceError(f"cannot write to {place}; name another --study")
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself or its nearest folder that exists."""
+    return next(folder for folder in (path.resolve(), *path.resolve().parents) if folder.exists())
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
