@@ -53,7 +53,9 @@ class Estimate:
     images_per_second: float
 
 
-def dry_run(study: Path, space: Space, data: Data, *, trials: int, say: Callable[[str], None]) -> Estimate:
+def dry_run(
+    study: Path, space: Space, data: Data, *, trials: int, threads: int, say: Callable[[str], None]
+) -> Estimate:
     """Try the baseline and one trial of a space on a few images of its dataset; nothing is written to the study.
 
     Args:
