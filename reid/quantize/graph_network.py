@@ -137,8 +137,15 @@ class GraphNetwork(ReIDNetwork):
             tensor = self.values[self._trained[weight]]
             rounds = self._active is None or layer.name in self._active
             values[weight] = quantize_weight(tensor, layer.axis) if rounds else tensor
-            values |= {name: self.values[self._trained[name]] for name in bias}
+            for name in bias:
+                offset = self.values[self._trained[name]]
+                values[name] = self._rounded_bias(layer, offset, tensor) if rounds else offset
         return values
+
+    def _rounded_bias(self, layer: Layer, bias: Tensor, weight: Tensor) -> Tensor:
+        """As the accumulator of the integer kernel holds it: in steps of both factors of a product."""
+        step = channel_scales(weight, layer.axis) * self._quantizer(layer.grid).scale.detach()
+        return bias + ((bias / step).round() * step - bias).detach()
 
     def _rounded_grids(self) -> set[str]:
         if self._active is None:

@@ -15,7 +15,8 @@ from reid.quantize import QuantizationSettings, calibration_samples
 from reid.quantize.graph_network import GraphNetwork
 from reid.quantize.ranges import Calibrated, calibrate_file
 from reid.quantize.schemes import Layers, write_quantized
-from reid.runtime import LEAST_COSINE, open_artifact, parity
+from reid.runtime import open_artifact, parity
+from reid.runtime.convert import LEAST_INT8_COSINE
 from reid.steps.data import TrialData
 from reid.steps.dense import Network, fit
 from reid.steps.teach import teach_by_network
@@ -77,11 +78,11 @@ def train_quantized(
         layers = write_quantized(student.write(), exported.spec, "int8-qat", folder / MODEL_FILE)
         runtime = open_artifact(folder / MODEL_FILE, work.config.target)
         cosine = parity(student, runtime, data.query_images[:CHECK_IMAGES])
-    # Written so that NaN fails too.
-    if not cosine >= LEAST_COSINE:
+    # Rounding that falls the other way once is carried on by all later layers. Written so that NaN fails too.
+    if not cosine >= LEAST_INT8_COSINE:
         raise ArtifactError(
             f"the int8-qat file differs from the graph that was trained: smallest cosine {cosine:.6f}, "
-            f"at least {LEAST_COSINE} wanted"
+            f"at least {LEAST_INT8_COSINE} wanted"
         )
     write_json(folder / "curve.json", curve)
     write_json(folder / "qat.json", {"qat_parity_min_cosine": cosine})
