@@ -146,7 +146,7 @@ class TrialConfig(PruningSettings):
     calibration: Literal["min-max", "percentile", "entropy"] = "min-max"
     equalize: bool = False
     qat_epochs: int = 2
-    qat_learning_rate: float = 2e-5
+    qat_learning_rate: float = 5e-5
     qat_loss: str = "distill-cosine+distill-distance"
     max_quantization_drop: float = 0.02
     target: Target = field(default_factory=Target)

@@ -107,7 +107,7 @@ class GraphNetwork(ReIDNetwork):
         """The quantized graph with the weights and ranges as they are now."""
         scales = {name: self._quantizer(name).scale.detach() for name in self._grids}
         found: dict[str, NDArray[Any]] = {
-            name: np.array(scale.item(), dtype=np.float32) for name, scale in scales.items()
+            name: np.array(scale.numpy(force=True), dtype=np.float32) for name, scale in scales.items()
         }
         for layer in self.layers:
             found |= self._integers(layer, scales[layer.grid])

@@ -33,8 +33,8 @@ Stage = Literal["dense", "prune", "finetune", "qat"]
 _PLAIN: dict[str, Any] = {"ema_decay": 0.0, "validate_every": 0, "patience": 0, "keep": "last"}
 
 
-# Rounding to 8 bits is lost in bf16's 8 bits; weights hold folded factors, which must not shrink; a rectangle of the
-# mean colour hides what the float network, which saw the plain image, embedded.
+# Rounding to 8 bits is lost in bf16's 8 bits; weights hold folded factors, which must not shrink; the float network
+# embedded the plain images, so that all that is left to learn is what rounding changed.
 _QUANTIZED: dict[str, Any] = _PLAIN | {
     "precision": "fp32",
     "compile": False,
@@ -43,7 +43,11 @@ _QUANTIZED: dict[str, Any] = _PLAIN | {
     "warmup_epochs": 0,
     "schedule": "cosine",
     "milestones": (),
+    "flip": 0.0,
+    "pad_crop": 0.0,
     "erasing": 0.0,
+    "colour_jitter": 0.0,
+    "hue": 0.0,
     "grayscale": 0.0,
 }
 

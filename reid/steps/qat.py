@@ -72,7 +72,7 @@ def train_quantized(
     start = calibrated(work, data, exported)
     with work.lock.shared():
         student = GraphNetwork(start.graph(), start.model)
-    taught = teach_by_network(work, data, network)
+    taught = teach_by_network(work, data, network, mirror=False)
     curve = fit(work, student, data, "qat", folder / "epoch.ckpt", taught=taught)
     with work.lock.shared():
         layers = write_quantized(student.write(), exported.spec, "int8-qat", folder / MODEL_FILE)

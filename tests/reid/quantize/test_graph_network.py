@@ -59,7 +59,7 @@ def test_without_rounding_it_is_the_float_network(start: Calibrated) -> None:
     images = people(32)  # those that gave the ranges, so nothing is clipped
     network.only(())
     np.testing.assert_allclose(
-        embeddings(network, images), torch_embeddings(tiny_network(), images), atol=1e-4
+        embeddings(network, images), torch_embeddings(tiny_network(), images), atol=1e-3
     )
     network.only(("widen",))
     one = embeddings(network, images)
@@ -88,7 +88,8 @@ def test_training_moves_weights_and_ranges_and_the_file_follows(start: Calibrate
     for layer in network.layers:
         assert (before[layer.weight] != after[layer.weight]).mean() > 0.05, layer.name
         assert before[layer.grid] != after[layer.grid], layer.name
-        assert (before[layer.bias_scale] != after[layer.bias_scale]).all(), layer.name
+        if layer.bias:
+            assert (before[layer.bias_scale] != after[layer.bias_scale]).all(), layer.name
     images = people(40, seed=9)
     file = open_artifact(written(network.eval(), tmp_path / "qat.onnx").path, Target())
     assert (file.embed(images) * embeddings(network, images)).sum(axis=1).min() > 0.999
