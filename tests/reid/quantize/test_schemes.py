@@ -124,6 +124,19 @@ def test_half_the_bits_are_half_the_file_and_the_same_embedding(
     assert stored == {{"fp16": onnx.TensorProto.FLOAT16, "bf16": onnx.TensorProto.BFLOAT16}[scheme]}
 
 
+@pytest.mark.parametrize("scheme", ["bf16", "int8-mixed"])
+def test_openvino_computes_what_onnxruntime_does(artifact: Artifact, tmp_path: Path, scheme: str) -> None:
+    pytest.importorskip("openvino")
+    settings = QuantizationSettings(float_layers=("stem.0",))
+    file = quantize(artifact, scheme, people(32), tmp_path / "file.onnx", settings)
+    images = people(20, seed=9)
+    runtime = open_artifact(file.path, Target(runtime="openvino"))
+    assert runtime.scheme == scheme
+    assert (runtime.embed(images) * open_artifact(file.path, Target()).embed(images)).sum(
+        axis=1
+    ).min() > 0.999
+
+
 def test_dynamic_int8_needs_no_images(artifact: Artifact, tmp_path: Path) -> None:
     dynamic = quantize(artifact, "int8-dynamic", people(0), tmp_path / "dynamic.onnx")
     assert dynamic.layers is not None
