@@ -17,7 +17,6 @@ from reid.data.prepare import prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
 from reid.errors import ConfigError
 from reid.pipeline import check, run
-from reid.quantize import quantize
 from reid.runtime import Runtime, open_artifact
 from reid.stages import NoCache
 from reid.steps.clock import time_early
@@ -231,18 +230,18 @@ def test_early_timing_opens_a_file_of_the_scheme(
     assert figures["size_bytes"] > 0
 
 
-def test_a_drop_beyond_the_limit_is_infeasible(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(artifact: Any, scheme: str, images: Any, path: Path, settings: Any) -> Any:
-        # Ranges of black images: nothing of the real ones is left.
-        return quantize(artifact, scheme, np.zeros_like(images), path, settings)
+@pytest.mark.parametrize("scheme", ["int8-dynamic", "int8-qat"])
+def test_a_drop_beyond_the_limit_is_infeasible(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    def told(work: Workshop, data: TrialData, deployed: Deployed) -> dict[str, float]:
+        return {"mAP": 0.5 if deployed.artifact.scheme == "fp32" else 0.45, "rank1": 0.5}
 
-    monkeypatch.setattr("reid.steps.deploy.quantize", broken)
-    config = dataclasses.replace(
-        CONFIG, method="none", quantization="int8-static", max_quantization_drop=0.001, calibration_images=9
-    )
+    monkeypatch.setattr("reid.pipeline.score_on_validation", told)
+    config = dataclasses.replace(CONFIG, method="none", quantization=scheme, max_quantization_drop=0.04)
     outcome = run(config, data_root=trained.root, cache=trained.cache)
     assert outcome.status == "infeasible"
-    assert "quantization_drop <= 0.001" in outcome.violations
+    assert outcome.violations == {"quantization_drop <= 0.04": pytest.approx(0.01)}
 
 
 def test_a_refused_combination_does_no_work(trained: Trained) -> None:
