@@ -1,5 +1,6 @@
 """Files in 16 bits: fp16 graphs, and bf16 weights for runtimes that compute in bf16."""
 
+import ml_dtypes
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -23,8 +24,11 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
         node.name = node.name or f"node{index}"
     tail = [node.name for node in copy.graph.node if node.op_type in ("ReduceL2", "Clip", "Div")]
     half: onnx.ModelProto = convert_float_to_float16(copy, keep_io_types=True, node_block_list=tail)
-    for node in half.graph.node:
-        node.ClearField("name")  # two casts of one value get the same
+    # A value with two readers outside fp16 gets the same cast twice.
+    casts = {node.output[0]: node for node in reversed(half.graph.node)}
+    nodes = [node for node in half.graph.node if casts[node.output[0]] is node]
+    del half.graph.node[:]
+    half.graph.node.extend(nodes)
     return half
 
 
@@ -42,9 +46,8 @@ def to_bf16(model: onnx.ModelProto) -> onnx.ModelProto:
     for tensor in graph.initializer:
         if tensor.name in wanted and tensor.data_type == TensorProto.FLOAT:
             values, name = numpy_helper.to_array(tensor), tensor.name
-            tensor.CopyFrom(
-                helper.make_tensor(f"{name}_bf16", TensorProto.BFLOAT16, values.shape, values.ravel())
-            )
+            # Raw bytes: OpenVINO misreads bf16 that is kept as a list of integers.
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(ml_dtypes.bfloat16), f"{name}_bf16"))
             casts.append(helper.make_node("Cast", [f"{name}_bf16"], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *graph.node]
     del graph.node[:]
