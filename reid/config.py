@@ -115,6 +115,11 @@ class TrialConfig(PruningSettings):
         teacher_backbone: network of a teacher that is a bare state dict.
         quantization: name in `reid.quantize.SCHEMES`.
         calibration_images: training images read to calibrate int8, >= 1.
+        calibration: how the range of an activation follows from its values in those images.
+        equalize: level the channels of successive convolutions before int8 ranges are taken.
+        qat_epochs: epochs of int8-qat, >= 1.
+        qat_learning_rate: peak rate of int8-qat.
+        qat_loss: loss of int8-qat; its teacher is the float network that is quantized.
         max_quantization_drop: mAP that quantization may cost before the trial is infeasible.
         target: where latency is measured.
     """
@@ -138,6 +143,11 @@ class TrialConfig(PruningSettings):
     teacher_backbone: str | None = None
     quantization: str = "fp32"
     calibration_images: int = 256
+    calibration: Literal["min-max", "percentile", "entropy"] = "min-max"
+    equalize: bool = False
+    qat_epochs: int = 2
+    qat_learning_rate: float = 5e-5
+    qat_loss: str = "distill-cosine+distill-distance"
     max_quantization_drop: float = 0.02
     target: Target = field(default_factory=Target)
 
@@ -152,9 +162,11 @@ class TrialConfig(PruningSettings):
             "(height, width) between (32, 16) and (1024, 1024)",
         )
         demand(0 < self.validation_share < 1, "validation_share", self.validation_share, "0 < share < 1")
-        drop, images = self.max_quantization_drop, self.calibration_images
+        drop, rate = self.max_quantization_drop, self.qat_learning_rate
+        demand(0 < rate < math.inf, "qat_learning_rate", rate, "above 0")
+        for name in ("calibration_images", "qat_epochs"):
+            demand(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         demand(not math.isnan(drop), "max_quantization_drop", drop, "a number")
-        demand(images >= 1, "calibration_images", images, "at least 1")
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -103,7 +103,7 @@ def _deploy_and_score(work: Workshop, data: TrialData, network: Network) -> tupl
     metrics = score_on_validation(work, data, exported)
     if work.config.quantization == "fp32":
         return exported, metrics
-    quantized = quantize_export(work, data, exported)
+    quantized = quantize_export(work, data, exported, network)
     quantized_metrics = score_on_validation(work, data, quantized)
     work.checks["quantization_drop"] = metrics["mAP"] - quantized_metrics["mAP"]
     return quantized, quantized_metrics

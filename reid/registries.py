@@ -4,10 +4,11 @@ import dataclasses
 
 from reid.config import TrialConfig, reject_unknown
 from reid.data import DATASETS
+from reid.errors import ConfigError
 from reid.losses import parse_loss
 from reid.models import BACKBONES, NetworkOptions, demand_input_size
 from reid.prune import METHODS, demand_nni, method_of, soft_epochs
-from reid.quantize import SCHEMES
+from reid.quantize import SCHEMES, demand_offered
 from reid.runtime import RUNTIMES
 from reid.steps.teach import check_teacher
 
@@ -39,9 +40,20 @@ def check_names(config: TrialConfig) -> None:
         demand_nni()
     reject_unknown([config.quantization], SCHEMES, "quantization")
     reject_unknown([config.target.runtime], RUNTIMES, "target.runtime")
+    demand_offered(config.quantization, config.target)
     network_options(config).demand_offered(config.backbone)
     demand_input_size(config.backbone, config.input_size)
     for loss in (config.loss, config.finetune_loss):
         if loss is not None:
             parse_loss(loss)
+    _check_qat_loss(config.qat_loss)
     check_teacher(config)
+
+
+def _check_qat_loss(loss: str) -> None:
+    for term in parse_loss(loss):
+        if not term.startswith("distill-") or term == "distill-logit":
+            raise ConfigError(
+                f"qat_loss {loss!r}: int8-qat learns from the float network's embeddings and has no classifier; "
+                f"replace {term} by a distill- term such as distill-cosine"
+            )

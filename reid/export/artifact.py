@@ -10,7 +10,7 @@ from reid.files import sha256_of
 
 __all__ = ["FLOAT_SCHEMES", "MODEL_FILE", "Artifact"]
 
-FLOAT_SCHEMES = frozenset({"fp32"})
+FLOAT_SCHEMES = frozenset({"fp32", "fp16", "bf16"})
 """Schemes whose embeddings must agree with those of the torch network."""
 
 MODEL_FILE = "model.onnx"

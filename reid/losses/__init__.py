@@ -9,6 +9,7 @@ from reid.errors import ConfigError
 from reid.losses.batch import LossContext, LossInput
 from reid.losses.distillation import (
     DistillAngle,
+    DistillCosine,
     DistillDistance,
     DistillEmbedding,
     DistillLogit,
@@ -30,6 +31,7 @@ LOSSES: dict[str, Callable[[LossContext], nn.Module]] = {
     "contrastive": Contrastive,
     "cosface": CosFace,
     "distill-angle": DistillAngle,
+    "distill-cosine": DistillCosine,
     "distill-distance": DistillDistance,
     "distill-embedding": DistillEmbedding,
     "distill-logit": DistillLogit,

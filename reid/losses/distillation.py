@@ -15,6 +15,7 @@ from reid.losses.batch import LossContext, LossInput
 
 __all__ = [
     "DistillAngle",
+    "DistillCosine",
     "DistillDistance",
     "DistillEmbedding",
     "DistillLogit",
@@ -41,6 +42,26 @@ class DistillEmbedding(nn.Module):
     def forward(self, batch: LossInput) -> Tensor:
         """Mean over the batch, in [0, 2]."""
         return 1 - F.cosine_similarity(self.regressor(batch.embedding), _teacher(batch)).mean()
+
+
+class DistillCosine(nn.Module):
+    """One minus the cosine between the embedding and that of a teacher of the same width.
+
+    For a student that is to embed as the teacher does, such as its quantized copy; `DistillEmbedding` is for others.
+    """
+
+    def __init__(self, context: LossContext) -> None:
+        super().__init__()
+        width = _centres(context).shape[1]
+        if width != context.embedding_dim:
+            raise ConfigError(
+                f"distill-cosine: the teacher's embedding is {width} wide, the network's {context.embedding_dim}; "
+                "take distill-embedding"
+            )
+
+    def forward(self, batch: LossInput) -> Tensor:
+        """Mean over the batch, in [0, 2]."""
+        return 1 - F.cosine_similarity(batch.embedding, _teacher(batch)).mean()
 
 
 class DistillDistance(nn.Module):

@@ -22,7 +22,7 @@ __all__ = ["CONVERTERS", "LEAST_INT8_COSINE", "check_conversion", "convert"]
 LEAST_INT8_COSINE = 0.99
 """Smallest cosine to the source for int8, where runtimes round in different places."""
 
-_SCHEMES = frozenset({"fp32", "int8-static", "int8-qat"})
+_SCHEMES = frozenset({"fp32", "bf16", "int8-static", "int8-qat", "int8-mixed"})
 
 
 def convert(source: Path, target: str, *, half: bool = False) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ from reid.errors import UnverifiedError
 from reid.runtime.base import Opened, demand_cpu
 from reid.runtime.inspection import inspect
 
-__all__ = ["OnnxRuntime"]
+__all__ = ["OnnxRuntime", "session_options"]
 
 
 class OnnxRuntime(Opened):
@@ -34,7 +34,7 @@ class OnnxRuntime(Opened):
         super().__init__(inspected.spec, inspected.scheme, target.batch)
         try:
             self._session = onnxruntime.InferenceSession(
-                inspected.content, _options(target.threads), providers=["CPUExecutionProvider"]
+                inspected.content, session_options(target.threads), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's own errors have no common base but this
             reason = " ".join(str(error).split())
@@ -55,7 +55,8 @@ class OnnxRuntime(Opened):
         return embedding
 
 
-def _options(threads: int) -> onnxruntime.SessionOptions:
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """How every session of ours runs, whatever it is for."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -28,13 +28,15 @@ IR_KEYS = {"reid_pareto.input_spec": "input_spec", "reid_pareto.scheme": "scheme
 """Keys of an artifact's metadata -> their names below "reid_pareto" in the runtime information of an IR."""
 
 _MAX_BYTES = 2**31
+_HINTS = {"bf16": "bf16"}
 
 
 class OpenVinoRuntime(Opened):
-    """An ONNX artifact or our IR of one on a CPU, with a fixed number of threads, in fp32.
+    """An ONNX artifact or our IR of one on a CPU, with a fixed number of threads, in the file's own arithmetic.
 
     OpenVINO would run fp32 networks in bfloat16 where the processor has it, which is another network than the one
-    that was evaluated (cosine 0.9998 instead of 1.0 for OSNet x0.25); fp32 is therefore asked for. int8 stays int8.
+    that was evaluated (cosine 0.9998 instead of 1.0 for OSNet x0.25); fp32 is therefore asked for, and bfloat16 for
+    files of that scheme only. int8 stays int8.
     """
 
     def __init__(self, path: Path, target: Target) -> None:
@@ -55,7 +57,7 @@ class OpenVinoRuntime(Opened):
             spec, scheme = inspected.spec, inspected.scheme
         super().__init__(spec, scheme, target.batch)
         _check_signature(model, spec, path)
-        self._compiled = _compile(openvino, model, path, target.threads)
+        self._compiled = _compile(openvino, model, path, target.threads, _HINTS.get(scheme, "f32"))
         self._request = self._compiled.create_infer_request()
 
     def timer(self) -> Callable[[], None]:
@@ -111,9 +113,9 @@ def _read(openvino: ModuleType, path: Path, content: bytes, weights: bytes | Non
         raise _refused(path, error) from error
 
 
-def _compile(openvino: ModuleType, model: Any, path: Path, threads: int) -> Any:
+def _compile(openvino: ModuleType, model: Any, path: Path, threads: int, precision: str) -> Any:
     settings = {
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": precision,
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": threads,
         # Its worker and the calling thread hand over at every run; a worker bound to a busy core waits each time.

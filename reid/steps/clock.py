@@ -12,7 +12,9 @@ from reid.runtime import open_artifact
 from reid.steps.compress import slim_as_planned
 from reid.steps.data import TrialData
 from reid.steps.dense import Network
-from reid.steps.deploy import calibrate, input_spec
+from reid.steps.deploy import input_spec
+from reid.steps.mixed import choose_mixed
+from reid.steps.qat import calibrate, calibrated, settings_of
 from reid.steps.workshop import Workshop
 from reid.timing import Latency, measure
 
@@ -41,11 +43,30 @@ def time_early(
         with work.lock.shared():
             slimmed = slim_as_planned(config, dense, rates)
             artifact = export_onnx(slimmed.model, input_spec(config, slimmed.model), path)
-            if config.quantization != "fp32":
-                images = data.images[list(calibrate(config, data, EARLY_CALIBRATION_IMAGES))]
-                artifact = quantize(artifact, config.quantization, images, path.with_stem("quantized"))
+        artifact = _early_file(work, data, artifact)
         latency = _measure(work, artifact, reference, kernel_ms_at_start)
         return cost_of(config, slimmed.model, artifact, latency), latency
+
+
+def _early_file(work: Workshop, data: TrialData, artifact: Artifact) -> Artifact:
+    """`artifact` in the trial's scheme, as fast as the final file will be.
+
+    int8-qat changes numbers, not the graph, so its file before training will do. int8-mixed is chosen by latency
+    alone: harm only takes layers out of int8 later, so no final file is much faster than this one.
+    """
+    config = work.config
+    if config.quantization == "fp32":
+        return artifact
+    if config.quantization == "int8-mixed":
+        folder = artifact.path.parent / "mixed"
+        folder.mkdir()
+        start = calibrated(work, data, artifact, EARLY_CALIBRATION_IMAGES)
+        layers = choose_mixed(work, data, artifact, start, folder, quick=True)
+        return Artifact.of(folder / MODEL_FILE, artifact.spec, "int8-mixed", layers)
+    images = data.images[list(calibrate(config, data, EARLY_CALIBRATION_IMAGES))]
+    with work.lock.shared():
+        path = artifact.path.with_stem("quantized")
+        return quantize(artifact, config.quantization, images, path, settings_of(config))
 
 
 def time_artifact(

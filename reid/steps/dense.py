@@ -7,7 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
@@ -25,10 +27,29 @@ from reid.train import EpochReport, Recipe, embed, train
 
 __all__ = ["Network", "dense_skeleton", "fit", "recipe_of", "stage_parameters", "train_dense"]
 
-Stage = Literal["dense", "prune", "finetune"]
+Stage = Literal["dense", "prune", "finetune", "qat"]
 
 # An average would not know what pruning decays, and the plan is that of the last epoch.
 _PLAIN: dict[str, Any] = {"ema_decay": 0.0, "validate_every": 0, "patience": 0, "keep": "last"}
+
+
+# Rounding to 8 bits is lost in bf16's 8 bits; weights hold folded factors, which must not shrink; the float network
+# embedded the plain images, so that all that is left to learn is what rounding changed.
+_QUANTIZED: dict[str, Any] = _PLAIN | {
+    "precision": "fp32",
+    "compile": False,
+    "weight_decay": 0.0,
+    "backbone_rate": 1.0,
+    "warmup_epochs": 0,
+    "schedule": "cosine",
+    "milestones": (),
+    "flip": 0.0,
+    "pad_crop": 0.0,
+    "erasing": 0.0,
+    "colour_jitter": 0.0,
+    "hue": 0.0,
+    "grayscale": 0.0,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +96,14 @@ def recipe_of(config: TrialConfig, stage: Stage) -> Recipe:
     """
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(Recipe)}
     own: dict[str, Any] = {}
-    if stage != "dense":
+    if stage == "qat":
+        own = {
+            "epochs": config.qat_epochs,
+            "learning_rate": config.qat_learning_rate,
+            "loss": config.qat_loss,
+            **_QUANTIZED,
+        }
+    elif stage != "dense":
         own["learning_rate"] = config.finetune_learning_rate
     if stage == "prune":
         own |= {"epochs": soft_epochs(config), **_PLAIN}
@@ -89,7 +117,9 @@ def recipe_of(config: TrialConfig, stage: Stage) -> Recipe:
 def stage_parameters(config: TrialConfig, stage: Stage) -> dict[str, Any]:
     """What decides the outcome of a training besides its images and its start, as JSON values."""
     recipe = recipe_of(config, stage)
-    teacher = teacher_parameters(config) if recipe.epochs and needs_teacher(recipe.loss) else {}
+    # int8-qat learns from the network that is quantized, which its stage names as an input.
+    taught = stage != "qat" and recipe.epochs and needs_teacher(recipe.loss)
+    teacher = teacher_parameters(config) if taught else {}
     return {"recipe": recipe.to_dict(), "teacher": teacher}
 
 
@@ -102,6 +132,7 @@ def fit(
     *,
     after_epoch: Callable[[nn.Module, int], None] | None = None,
     dense: Network | None = None,
+    taught: NDArray[np.float32] | None = None,
 ) -> list[dict[str, Any]]:
     """Train `model` in place under the device lock; resumes from `checkpoint` and removes it at the end.
 
@@ -115,6 +146,7 @@ def fit(
         checkpoint: rewritten after each epoch.
         after_epoch: as for `reid.train.train`.
         dense: the dense network, which may be the teacher.
+        taught: (N, T) embeddings to learn from, instead of those of the configuration's teacher.
 
     Returns:
         One row per epoch.
@@ -127,7 +159,7 @@ def fit(
         work.say(_line(stage, epoch, recipe.epochs))
         work.watcher.epoch(stage, epoch)
 
-    teacher = teach(work, data, loss=recipe.loss, dense=dense)
+    teacher = teach(work, data, loss=recipe.loss, dense=dense) if taught is None else taught
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     try:
         curve = train(

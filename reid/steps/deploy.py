@@ -1,20 +1,27 @@
 """Steps 6 and 7: export the network with its input specification, then quantize the exported file."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reid.config import TrialConfig
-from reid.data import MEAN, STD, Sample
-from reid.export import MODEL_FILE, Artifact, InputSpec, export_onnx
+from reid.data import MEAN, STD
+from reid.export import FLOAT_SCHEMES, MODEL_FILE, Artifact, InputSpec, export_onnx
 from reid.files import read_json, write_json
 from reid.models import ReIDNetwork
-from reid.quantize import calibration_samples, quantize
+from reid.quantize import CALIBRATED, quantize
+from reid.quantize.schemes import Layers
 from reid.runtime import check_parity, open_artifact
+from reid.runtime.convert import check_conversion
 from reid.steps.data import TrialData
-from reid.steps.dense import Network
+from reid.steps.dense import Network, stage_parameters
+from reid.steps.mixed import choose_mixed
+from reid.steps.qat import calibrate, calibrated, settings_of, train_quantized
 from reid.steps.workshop import Workshop
+from reid.timing.machine import cpu_name
 
-__all__ = ["SPEC_FILE", "Deployed", "calibrate", "export_float", "input_spec", "quantize_export"]
+__all__ = ["SPEC_FILE", "Deployed", "export_float", "input_spec", "quantize_export"]
 
 SPEC_FILE = "input_spec.json"
 PARITY_IMAGES = 32
@@ -62,30 +69,94 @@ def export_float(work: Workshop, data: TrialData, network: Network) -> Deployed:
     return Deployed(artifact=Artifact.of(folder / MODEL_FILE, spec, "fp32"), folder=folder, key=key)
 
 
-def quantize_export(work: Workshop, data: TrialData, exported: Deployed) -> Deployed:
-    """The file in the scheme that the trial asks for; `exported` itself when that is fp32."""
+def quantize_export(work: Workshop, data: TrialData, exported: Deployed, network: Network) -> Deployed:
+    """The file in the scheme that the trial asks for; `exported` itself when that is fp32.
+
+    Args:
+        work: the trial.
+        data: its images.
+        exported: the fp32 file.
+        network: what was exported; int8-qat learns from it.
+
+    Raises:
+        ArtifactError: a file in 16 bits embeds otherwise than the fp32 file, or an int8-qat file otherwise than the
+            graph that was trained.
+    """
     config = work.config
     spec = exported.artifact.spec
     if config.quantization == "fp32":
         return exported
 
     def compute(folder: Path) -> None:
-        images = data.images[list(calibrate(config, data))]
-        with work.lock.shared():
-            artifact = quantize(exported.artifact, config.quantization, images, folder / MODEL_FILE)
+        layers = _WRITERS.get(config.quantization, _write_directly)(work, data, exported, network, folder)
         write_json(folder / SPEC_FILE, spec.to_dict())
-        write_json(folder / "layers.json", artifact.layers)
+        write_json(folder / "layers.json", layers)
 
-    parameters = {"scheme": config.quantization, "images": config.calibration_images, "seed": config.seed}
-    folder, key = work.stage("quantize", 2, parameters, (exported.key, data.key), compute)
-    work.checks["layers"] = read_json(folder / "layers.json")
+    folder, key = work.stage("quantize", 3, _parameters(config), (exported.key, data.key), compute)
+    _note(work, folder)
     artifact = Artifact.of(folder / MODEL_FILE, spec, config.quantization)
     return Deployed(artifact=artifact, folder=folder, key=key)
 
 
-def calibrate(config: TrialConfig, data: TrialData, count: int | None = None) -> tuple[int, ...]:
-    """Rows of the training images that calibrate int8; a test image among them is refused."""
-    forbidden: tuple[Sample, ...] = data.dataset.query + data.dataset.gallery
-    return calibration_samples(
-        data.train, count or config.calibration_images, config.seed, (sample.path for sample in forbidden)
-    )
+def _parameters(config: TrialConfig) -> dict[str, Any]:
+    scheme = config.quantization
+    parameters: dict[str, Any] = {"scheme": scheme}
+    if scheme in CALIBRATED:
+        parameters |= {
+            "images": config.calibration_images,
+            "seed": config.seed,
+            "calibration": config.calibration,
+            "equalize": config.equalize,
+        }
+    if scheme == "int8-qat":
+        parameters |= stage_parameters(config, "qat")
+    if scheme == "int8-mixed":
+        # What is fast here need not be so elsewhere.
+        parameters |= {
+            "target": dataclasses.asdict(config.target),
+            "processor": cpu_name(),
+            "max_drop": config.max_quantization_drop,
+        }
+    return parameters
+
+
+def _note(work: Workshop, folder: Path) -> None:
+    """Put what a quantization left beside its file into the record."""
+    work.checks["layers"] = read_json(folder / "layers.json")
+    if (folder / "mixed.json").is_file():
+        work.checks["mixed"] = read_json(folder / "mixed.json")
+    if (folder / "qat.json").is_file():
+        work.checks |= read_json(folder / "qat.json")
+        work.curves += [{"stage": "qat", **epoch} for epoch in read_json(folder / "curve.json")]
+
+
+def _write_directly(
+    work: Workshop, data: TrialData, exported: Deployed, network: Network, folder: Path
+) -> Layers | None:
+    config = work.config
+    images = data.images[list(calibrate(config, data))]
+    with work.lock.shared():
+        artifact = quantize(
+            exported.artifact, config.quantization, images, folder / MODEL_FILE, settings_of(config)
+        )
+        if config.quantization in FLOAT_SCHEMES:
+            files = (exported.artifact.path, artifact.path)
+            source, half = (open_artifact(path, config.target) for path in files)
+            check_conversion(source, half, data.query_images[:PARITY_IMAGES])
+    return artifact.layers
+
+
+def _write_trained(
+    work: Workshop, data: TrialData, exported: Deployed, network: Network, folder: Path
+) -> Layers:
+    return train_quantized(work, data, exported.artifact, network, folder)
+
+
+def _write_mixed(
+    work: Workshop, data: TrialData, exported: Deployed, network: Network, folder: Path
+) -> Layers:
+    start = calibrated(work, data, exported.artifact)
+    return choose_mixed(work, data, exported.artifact, start, folder)
+
+
+_WRITERS = {"int8-qat": _write_trained, "int8-mixed": _write_mixed}

@@ -27,7 +27,16 @@ from reid.steps.teacher_check import GIVEN, check_reading
 from reid.steps.workshop import Workshop
 from reid.train import embed
 
-__all__ = ["DENSE", "Trained", "both_ways", "check_teacher", "score_teacher", "teach", "teacher_parameters"]
+__all__ = [
+    "DENSE",
+    "Trained",
+    "both_ways",
+    "check_teacher",
+    "score_teacher",
+    "teach",
+    "teach_by_network",
+    "teacher_parameters",
+]
 
 DENSE = "dense"
 """Setting of `teacher` that makes the trial's own dense network teach the slimmed one."""
@@ -113,7 +122,7 @@ def teach(
             f"loss {loss or config.loss!r} has distill- terms, but nobody to teach; set teacher"
         )
     if dense is not None and config.teacher == DENSE:
-        return _teach_by_network(work, data, dense)
+        return teach_by_network(work, data, dense)
     return _teach_by_file(work, data, config.teacher)
 
 
@@ -189,15 +198,30 @@ def _teach_by_file(work: Workshop, data: TrialData, path: str) -> NDArray[np.flo
     return _load(folder / EMBEDDINGS)
 
 
-def _teach_by_network(work: Workshop, data: TrialData, dense: Trained) -> NDArray[np.float32]:
+def teach_by_network(
+    work: Workshop, data: TrialData, dense: Trained, *, mirror: bool = True
+) -> NDArray[np.float32]:
+    """A network's embedding of each training image, out of the cache where they are known.
+
+    Args:
+        work: the trial.
+        data: its images.
+        dense: the network.
+        mirror: add the embedding of the mirror image.
+
+    Returns:
+        (N, D) float32, row i belongs to `data.train[i]`, each row of length 1.
+    """
+
     def rows(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        views = (batch, batch[:, :, ::-1])
+        views = (batch, batch[:, :, ::-1]) if mirror else (batch,)
         return _unit(np.sum([_unit(embed(dense.model, view)) for view in views], axis=0, dtype=np.float32))
 
     def compute(folder: Path) -> None:
         _write_embeddings(work, data.images, rows, folder)
 
-    folder, _ = work.stage("teach", 1, teacher_parameters(work.config), (dense.key, data.key), compute)
+    parameters = {"teacher": DENSE} if mirror else {"teacher": DENSE, "mirror": False}
+    folder, _ = work.stage("teach", 1, parameters, (dense.key, data.key), compute)
     return _load(folder / EMBEDDINGS)
 
 

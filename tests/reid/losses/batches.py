@@ -16,7 +16,7 @@ def network() -> nn.Sequential:
 
 
 def context(teacher: bool = True, **changes: object) -> LossContext:
-    centres = torch.randn(CLASSES, DIM + 2, generator=torch.Generator().manual_seed(3)).double()
+    centres = torch.randn(CLASSES, DIM, generator=torch.Generator().manual_seed(3)).double()
     values = {
         "model": network(),
         "embedding_dim": DIM,
@@ -40,7 +40,7 @@ def batch(seed: int = 0, size: int = 12, **changes: object) -> LossInput:
         "embedding": torch.tensor(random.normal(0, 1, (size, DIM)) + np.eye(CLASSES, DIM)[labels]),
         "logits": torch.tensor(random.normal(0, 2, (size, CLASSES))),
         "labels": torch.tensor(labels),
-        "teacher": torch.tensor(random.normal(0, 1, (size, DIM + 2)) + np.eye(CLASSES, DIM + 2)[labels]),
+        "teacher": torch.tensor(random.normal(0, 1, (size, DIM)) + np.eye(CLASSES, DIM)[labels]),
     }
     return LossInput(**(values | changes))
 

@@ -70,7 +70,7 @@ def test_relations_of_the_batch(name: str, seed: int) -> None:
 def test_student_that_is_the_teacher_turned_and_stretched_costs_nothing(name: str, seed: int) -> None:
     images = batch(seed)
     random = np.random.default_rng(seed)
-    turn = np.linalg.qr(random.normal(size=(DIM + 2, DIM + 2)))[0]
+    turn = np.linalg.qr(random.normal(size=(DIM, DIM)))[0]
     stretch = random.uniform(0.1, 30, (len(images.labels), 1))
     turned = dataclasses.replace(
         images, embedding=images.teacher @ torch.tensor(turn) * torch.tensor(stretch)
@@ -111,16 +111,32 @@ def test_embedding_is_one_minus_the_cosine_after_a_linear_map(seed: int) -> None
     torch.manual_seed(seed)
     images, module = batch(seed), term("distill-embedding")
     (matrix,) = module.parameters()
-    assert matrix.shape == (DIM + 2, DIM)
+    assert matrix.shape == (DIM, DIM)
     mapped = unit(images.embedding @ matrix.T)
     expected = np.mean([1 - own @ wanted for own, wanted in zip(mapped, unit(images.teacher), strict=True)])
     assert module(images).item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_teacher_of_another_width() -> None:
+    wider = torch.randn(CLASSES, DIM + 2, generator=torch.Generator().manual_seed(3)).double()
+    (matrix,) = term("distill-embedding", teacher_centres=wider).parameters()
+    assert matrix.shape == (DIM + 2, DIM)
+    with pytest.raises(ConfigError, match=f"{DIM + 2} wide, the network's {DIM}; take distill-embedding"):
+        term("distill-cosine", teacher_centres=wider)
+
+
+def test_cosine_is_one_minus_the_cosine() -> None:
+    images = batch()
+    expected = np.mean(
+        [1 - own @ wanted for own, wanted in zip(unit(images.embedding), unit(images.teacher), strict=True)]
+    )
+    assert term("distill-cosine")(images).item() == pytest.approx(expected, rel=1e-6)
+
+
 def test_embedding_is_zero_where_the_map_makes_the_teacher() -> None:
     images, module = batch(), term("distill-embedding")
     with torch.no_grad():
-        module.regressor.weight.copy_(torch.randn(DIM + 2, DIM))
+        module.regressor.weight.copy_(torch.randn(DIM, DIM))
     same = dataclasses.replace(images, teacher=7 * (images.embedding @ module.regressor.weight.T).detach())
     assert module(same).item() == pytest.approx(0, abs=1e-9)
 

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from reid.losses import LOSSES, LossContext, LossInput, build_loss
 
 IDENTITIES, IMAGES, SIGNAL, NUISANCE, DIM = 40, 8, 8, 24, 16
-# The instance terms only push apart and need another beside them that pulls; l2 knows no images.
-ALONE = sorted(set(LOSSES) - {"l2", "instance", "instance-id"})
+# The instance terms only push apart and need another beside them that pulls; l2 knows no images; distill-cosine wants
+# a teacher of the network's width, and is distill-embedding without the map.
+ALONE = sorted(set(LOSSES) - {"l2", "instance", "instance-id", "distill-cosine"})
 
 
 class Linear(nn.Module):

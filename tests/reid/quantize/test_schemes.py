@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import numpy_helper
 
@@ -12,7 +11,7 @@ from reid.errors import ConfigError
 from reid.export import Artifact, InputSpec, export_onnx
 from reid.models import build, layer_widths
 from reid.prune import planned, slim
-from reid.quantize import SCHEMES, quantize
+from reid.quantize import QuantizationSettings, quantize
 from reid.runtime import check_parity, open_artifact, parity
 from tests.contract.deployment import (
     SPEC,
@@ -22,6 +21,7 @@ from tests.contract.deployment import (
     tiny_network,
     torch_embeddings,
 )
+from tests.reid.quantize.graphs import optimised
 
 INTEGER = {"QLinearConv", "QGemm", "QLinearAdd", "QLinearMul", "QLinearSigmoid", "NhwcMaxPool"}
 
@@ -34,15 +34,6 @@ def artifact(tmp_path: Path) -> Artifact:
 @pytest.fixture
 def quantized(artifact: Artifact, tmp_path: Path) -> Artifact:
     return quantize(artifact, "int8-static", people(32), tmp_path / "int8.onnx")
-
-
-def optimised(path: Path, folder: Path) -> Counter[str]:
-    """Kinds of nodes that ONNX Runtime really runs."""
-    options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(folder / "optimised.onnx")
-    options.log_severity_level = 3
-    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return Counter(node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node)
 
 
 def test_float_scheme_keeps_the_file(artifact: Artifact, tmp_path: Path) -> None:
@@ -112,9 +103,87 @@ def test_any_number_of_images(quantized: Artifact) -> None:
 
 
 def test_unknown_scheme_lists_the_known(artifact: Artifact, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"did you mean int8-static\?.*known: fp32, int8-static"):
+    with pytest.raises(
+        ConfigError, match=r"did you mean int8-static\?.*known: bf16, fp16, fp32, int8-dynamic"
+    ):
         quantize(artifact, "int8-statik", people(1), tmp_path / "x.onnx")
-    assert set(SCHEMES) == {"fp32", "int8-static"}
+
+
+@pytest.mark.parametrize("scheme", ["fp16", "bf16"])
+def test_half_the_bits_are_half_the_file_and_the_same_embedding(
+    artifact: Artifact, tmp_path: Path, scheme: str
+) -> None:
+    half = quantize(artifact, scheme, people(0), tmp_path / "half.onnx")
+    runtime = open_artifact(half.path, Target())
+    assert (runtime.scheme, runtime.spec) == (scheme, SPEC)
+    assert half.size_bytes < artifact.size_bytes
+    images = people(20, seed=9)
+    cosines = (runtime.embed(images) * torch_embeddings(tiny_network(), images)).sum(axis=1)
+    assert 1 - 1e-3 < cosines.min() < 1 - 1e-8
+    stored = {tensor.data_type for tensor in onnx.load(half.path).graph.initializer if len(tensor.dims) == 4}
+    assert stored == {{"fp16": onnx.TensorProto.FLOAT16, "bf16": onnx.TensorProto.BFLOAT16}[scheme]}
+
+
+@pytest.mark.parametrize("scheme", ["bf16", "int8-mixed"])
+def test_openvino_computes_what_onnxruntime_does(artifact: Artifact, tmp_path: Path, scheme: str) -> None:
+    pytest.importorskip("openvino")
+    settings = QuantizationSettings(float_layers=("stem.0",))
+    file = quantize(artifact, scheme, people(32), tmp_path / "file.onnx", settings)
+    images = people(20, seed=9)
+    runtime = open_artifact(file.path, Target(runtime="openvino"))
+    assert runtime.scheme == scheme
+    assert (runtime.embed(images) * open_artifact(file.path, Target()).embed(images)).sum(
+        axis=1
+    ).min() > 0.999
+
+
+def test_dynamic_int8_needs_no_images(artifact: Artifact, tmp_path: Path) -> None:
+    dynamic = quantize(artifact, "int8-dynamic", people(0), tmp_path / "dynamic.onnx")
+    assert dynamic.layers is not None
+    assert set(dynamic.layers["quantized"]) == set(layer_widths(tiny_network()))
+    images = people(20, seed=9)
+    runtime = open_artifact(dynamic.path, Target())
+    assert (runtime.embed(images) * torch_embeddings(tiny_network(), images)).sum(axis=1).min() > 0.999
+    kinds = optimised(dynamic.path, tmp_path)
+    assert kinds["ConvInteger"] == 5
+    assert kinds["Conv"] == 0
+
+
+@pytest.mark.parametrize("method", ["min-max", "percentile", "entropy"])
+def test_every_calibration_method_embeds_nearly_as_torch_does(
+    artifact: Artifact, tmp_path: Path, method: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = QuantizationSettings(calibration=method)
+    # 33 images: the last batch holds a single one.
+    file = quantize(artifact, "int8-static", people(33), tmp_path / "int8.onnx", settings)
+    images = people(50, seed=9)
+    runtime = open_artifact(file.path, Target())
+    assert (runtime.embed(images) * torch_embeddings(tiny_network(), images)).sum(axis=1).min() > 0.99
+    assert capfd.readouterr().out == ""
+
+
+def test_methods_of_calibration_differ(artifact: Artifact, tmp_path: Path) -> None:
+    contents = {
+        quantize(
+            artifact,
+            "int8-static",
+            people(32),
+            tmp_path / f"{method}.onnx",
+            QuantizationSettings(calibration=method),
+        ).path.read_bytes()
+        for method in ("min-max", "percentile", "entropy")
+    }
+    assert len(contents) == 3
+
+
+def test_named_layers_stay_float(artifact: Artifact, tmp_path: Path) -> None:
+    settings = QuantizationSettings(float_layers=("depthwise.0", "gate"))
+    mixed = quantize(artifact, "int8-mixed", people(32), tmp_path / "mixed.onnx", settings)
+    assert mixed.layers is not None
+    assert mixed.layers["float"] == ["depthwise.0", "gate"]
+    kinds = optimised(mixed.path, tmp_path)
+    assert kinds["QLinearConv"] == 3
+    assert kinds["Conv"] + kinds["FusedConv"] == 2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,160 @@
+"""What a graph with quantize-dequantize pairs holds: constants, layers, grids of activations, and what runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from reid.errors import ArtifactError
+from reid.quantize.operators import OPERATORS, attributes_of
+from reid.quantize.precisions import WEIGHTED, layer_of
+
+__all__ = ["Constants", "Layer", "Parts", "Step", "take_apart"]
+
+Constants = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One operation.
+
+    Attributes:
+        operator: name in `OPERATORS`, or "Quantize" for rounding to the grid whose scale is called `grid`.
+        inputs: names of values; "" for an input left out.
+        output: name of the value that it gives.
+        attributes: of the operator.
+        grid: name of a scale, for "Quantize".
+    """
+
+    operator: str
+    inputs: tuple[str, ...]
+    output: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    grid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """An integer layer: names of its initializers in the graph.
+
+    Attributes:
+        name: as in the torch network.
+        weight: int8 values.
+        weight_scale: one per channel.
+        axis: of the channels.
+        bias: int32 values, or "" without.
+        bias_scale: one per channel, or "".
+        grid: scale of the activation that it reads.
+    """
+
+    name: str
+    weight: str
+    weight_scale: str
+    axis: int
+    bias: str
+    bias_scale: str
+    grid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A graph taken apart.
+
+    Attributes:
+        steps: in the order in which they run.
+        layers: the integer layers; one that is used twice stands once.
+        grids: scale and zero point of each activation that is rounded, by the name of its scale.
+        constants: initializers as floats or indices, by the name under which steps read them.
+    """
+
+    steps: tuple[Step, ...]
+    layers: tuple[Layer, ...]
+    grids: Mapping[str, tuple[float, int]]
+    constants: Constants
+
+
+def take_apart(quantized: onnx.ModelProto, floats: onnx.ModelProto) -> Parts:
+    """Take a quantized graph apart.
+
+    Args:
+        quantized: with quantize-dequantize pairs, as `Calibrated.graph` gives it.
+        floats: the graph that it was made from; gives the weights before they were rounded.
+
+    Raises:
+        ArtifactError: an operator of the graph cannot be trained.
+    """
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in quantized.graph.initializer}
+    before = {tensor.name: numpy_helper.to_array(tensor) for tensor in floats.graph.initializer}
+    constants: dict[str, NDArray[Any]] = dict(stored)
+    grids: dict[str, tuple[float, int]] = {}
+    grid_of: dict[str, str] = {}
+    dequantized: dict[str, onnx.NodeProto] = {}
+    steps: list[Step] = []
+    for node in quantized.graph.node:
+        source, target = node.input[0], node.output[0]
+        if node.op_type == "QuantizeLinear":
+            grids[node.input[1]] = float(stored[node.input[1]]), int(stored[node.input[2]])
+            grid_of[target] = node.input[1]
+            steps.append(Step(operator="Quantize", inputs=(source,), output=target, grid=node.input[1]))
+        elif node.op_type == "DequantizeLinear" and source in stored:
+            dequantized[target] = node
+            constants[target] = before.get(source.removesuffix("_quantized"), _dequantize(node, stored))
+        elif node.op_type == "DequantizeLinear":
+            grid_of[target] = grid_of[source]
+            steps.append(Step(operator="Identity", inputs=(source,), output=target))
+        else:
+            steps.append(_step(node))
+    layers = {
+        layer.weight: layer
+        for node in reversed(quantized.graph.node)
+        if node.op_type in WEIGHTED and node.input[1] in dequantized and node.input[0] in grid_of
+        for layer in [_layer(node, dequantized, grid_of)]
+    }
+    return Parts(
+        steps=tuple(steps), layers=tuple(reversed(layers.values())), grids=grids, constants=constants
+    )
+
+
+def _step(node: onnx.NodeProto) -> Step:
+    if node.op_type not in OPERATORS or len(node.output) != 1:
+        raise ArtifactError(f"int8-qat cannot train the operator {node.op_type}; take int8-static")
+    return Step(
+        operator=node.op_type,
+        inputs=tuple(node.input),
+        output=node.output[0],
+        attributes=attributes_of(node),
+    )
+
+
+def _layer(
+    node: onnx.NodeProto, dequantized: Mapping[str, onnx.NodeProto], grid_of: Mapping[str, str]
+) -> Layer:
+    weight = dequantized[node.input[1]]
+    bias = dequantized.get(node.input[2]) if len(node.input) > 2 else None
+    axis = next((a.i for a in weight.attribute if a.name == "axis"), 1)
+    return Layer(
+        name=layer_of(weight.input[0]),
+        weight=weight.input[0],
+        weight_scale=weight.input[1],
+        axis=axis,
+        bias=bias.input[0] if bias else "",
+        bias_scale=bias.input[1] if bias else "",
+        grid=grid_of[node.input[0]],
+    )
+
+
+def _dequantize(node: onnx.NodeProto, stored: Constants) -> NDArray[np.float32]:
+    """A constant that is no weight of a layer, such as a factor."""
+    levels = stored[node.input[0]].astype(np.float32)
+    scale = stored[node.input[1]]
+    zero = stored[node.input[2]].astype(np.float32) if len(node.input) > 2 else np.zeros_like(scale)
+    if scale.ndim:
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+        shape = [-1 if dim == axis else 1 for dim in range(levels.ndim)]
+        scale, zero = scale.reshape(shape), zero.reshape(shape)
+    values: NDArray[np.float32] = (levels - zero) * scale
+    return values

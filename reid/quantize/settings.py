@@ -1,0 +1,24 @@
+"""How a file is quantized, apart from its scheme and its images."""
+
+from dataclasses import dataclass
+
+__all__ = ["PLAIN", "QuantizationSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizationSettings:
+    """What the integer schemes with fixed ranges take besides calibration images.
+
+    Attributes:
+        calibration: name in `reid.quantize.ranges.METHODS`.
+        equalize: level the channels of successive convolutions before ranges are taken.
+        float_layers: names of weighted layers, as in the torch network, that stay float.
+    """
+
+    calibration: str = "min-max"
+    equalize: bool = False
+    float_layers: tuple[str, ...] = ()
+
+
+PLAIN = QuantizationSettings()
+"""The defaults."""

@@ -1,0 +1,89 @@
+"""Step 6 for int8-qat: the int8 graph is trained to embed as the float network does, then written.
+
+The graph that is trained is the one that int8-static would write (`reid.quantize.graph_network`), so rounding stands
+where the runtime rounds. The float network teaches it; identities are not looked at.
+"""
+
+from pathlib import Path
+
+from reid.config import TrialConfig
+from reid.data import Sample
+from reid.errors import ArtifactError
+from reid.export import MODEL_FILE, Artifact
+from reid.files import write_json
+from reid.quantize import QuantizationSettings, calibration_samples
+from reid.quantize.graph_network import GraphNetwork
+from reid.quantize.ranges import Calibrated, calibrate_file
+from reid.quantize.schemes import Layers, write_quantized
+from reid.runtime import open_artifact, parity
+from reid.runtime.convert import LEAST_INT8_COSINE
+from reid.steps.data import TrialData
+from reid.steps.dense import Network, fit
+from reid.steps.teach import teach_by_network
+from reid.steps.workshop import Workshop
+
+__all__ = ["calibrate", "calibrated", "settings_of", "train_quantized"]
+
+CHECK_IMAGES = 32
+
+
+def settings_of(config: TrialConfig) -> QuantizationSettings:
+    """How the trial takes ranges."""
+    return QuantizationSettings(calibration=config.calibration, equalize=config.equalize)
+
+
+def calibrate(config: TrialConfig, data: TrialData, count: int | None = None) -> tuple[int, ...]:
+    """Rows of the training images that calibrate int8; a test image among them is refused."""
+    forbidden: tuple[Sample, ...] = data.dataset.query + data.dataset.gallery
+    return calibration_samples(
+        data.train, count or config.calibration_images, config.seed, (sample.path for sample in forbidden)
+    )
+
+
+def calibrated(work: Workshop, data: TrialData, artifact: Artifact, count: int | None = None) -> Calibrated:
+    """The fp32 file with the ranges of its activations.
+
+    Args:
+        work: the trial.
+        data: its images.
+        artifact: an fp32 file.
+        count: calibration images; None takes as many as the trial says.
+    """
+    images = data.images[list(calibrate(work.config, data, count))]
+    with work.lock.shared():
+        return calibrate_file(artifact.path, artifact.spec, images, settings_of(work.config))
+
+
+def train_quantized(
+    work: Workshop, data: TrialData, exported: Artifact, network: Network, folder: Path
+) -> Layers:
+    """Train the int8 graph of `exported` and write it and its curve into `folder`; resumes after each epoch.
+
+    Args:
+        work: the trial.
+        data: training images.
+        exported: the fp32 file.
+        network: what was exported; it teaches.
+        folder: of the stage.
+
+    Raises:
+        ArtifactError: an operator cannot be trained, or the file computes something else than what was trained.
+    """
+    start = calibrated(work, data, exported)
+    with work.lock.shared():
+        student = GraphNetwork(start.graph(), start.model)
+    taught = teach_by_network(work, data, network, mirror=False)
+    curve = fit(work, student, data, "qat", folder / "epoch.ckpt", taught=taught)
+    with work.lock.shared():
+        layers = write_quantized(student.write(), exported.spec, "int8-qat", folder / MODEL_FILE)
+        runtime = open_artifact(folder / MODEL_FILE, work.config.target)
+        cosine = parity(student, runtime, data.query_images[:CHECK_IMAGES])
+    # Rounding that falls the other way once is carried on by all later layers. Written so that NaN fails too.
+    if not cosine >= LEAST_INT8_COSINE:
+        raise ArtifactError(
+            f"the int8-qat file differs from the graph that was trained: smallest cosine {cosine:.6f}, "
+            f"at least {LEAST_INT8_COSINE} wanted"
+        )
+    write_json(folder / "curve.json", curve)
+    write_json(folder / "qat.json", {"qat_parity_min_cosine": cosine})
+    return layers

@@ -1,0 +1,148 @@
+"""The network that is trained rounds as the file does that comes of it."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from reid.config import Target
+from reid.errors import ArtifactError
+from reid.export import Artifact, InputSpec, export_onnx
+from reid.models import build
+from reid.quantize.graph_network import GraphNetwork
+from reid.quantize.ranges import Calibrated, calibrate_file
+from reid.quantize.schemes import write_quantized
+from reid.quantize.settings import PLAIN
+from reid.runtime import open_artifact
+from tests.contract.deployment import (
+    SPEC,
+    people,
+    randomise_batch_norm,
+    tiny_artifact,
+    tiny_network,
+    torch_embeddings,
+)
+from tests.reid.quantize.graphs import optimised
+
+
+def embeddings(network: GraphNetwork, images: np.ndarray, spec: InputSpec = SPEC) -> np.ndarray:
+    with torch.inference_mode():
+        return network(torch.from_numpy(spec.normalise(images))).numpy()
+
+
+def written(network: GraphNetwork, path: Path, spec: InputSpec = SPEC) -> Artifact:
+    layers = write_quantized(network.write(), spec, "int8-qat", path)
+    return Artifact.of(path, spec, "int8-qat", layers)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Calibrated:
+    return calibrate_file(tiny_artifact(tmp_path).path, SPEC, people(32), PLAIN)
+
+
+def test_before_training_it_is_the_static_file(start: Calibrated, tmp_path: Path) -> None:
+    network = GraphNetwork(start.graph(), start.model).eval()
+    assert network.embedding_dim == SPEC.embedding_dim
+    write_quantized(start.graph(), SPEC, "int8-static", tmp_path / "static.onnx")
+    images = people(40, seed=9)
+    static = open_artifact(tmp_path / "static.onnx", Target()).embed(images)
+    assert (static * embeddings(network, images)).sum(axis=1).min() > 0.9999
+    again = open_artifact(written(network, tmp_path / "qat.onnx").path, Target()).embed(images)
+    assert (static * again).sum(axis=1).min() > 0.9999
+
+
+def test_without_rounding_it_is_the_float_network(start: Calibrated) -> None:
+    network = GraphNetwork(start.graph(), start.model).eval()
+    images = people(32)  # those that gave the ranges, so nothing is clipped
+    network.only(())
+    np.testing.assert_allclose(
+        embeddings(network, images), torch_embeddings(tiny_network(), images), atol=1e-3
+    )
+    network.only(("widen",))
+    one = embeddings(network, images)
+    network.only(None)
+    both = embeddings(network, images)
+    exact = torch_embeddings(tiny_network(), images)
+    assert 1e-7 < 1 - (one * exact).sum(axis=1).mean() < 1 - (both * exact).sum(axis=1).mean()
+
+
+def test_training_moves_weights_and_ranges_and_the_file_follows(start: Calibrated, tmp_path: Path) -> None:
+    network = GraphNetwork(start.graph(), start.model).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    batch = torch.from_numpy(SPEC.normalise(people(16)))
+    wanted = torch.nn.functional.normalize(torch.randn(16, 24, generator=torch.Generator().manual_seed(0)))
+    losses = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = (1 - (network(batch).embedding * wanted).sum(dim=1)).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.05
+    before = {tensor.name: numpy_helper.to_array(tensor) for tensor in start.graph().graph.initializer}
+    after = {tensor.name: numpy_helper.to_array(tensor) for tensor in network.write().graph.initializer}
+    assert before.keys() == after.keys()
+    for layer in network.layers:
+        assert (before[layer.weight] != after[layer.weight]).mean() > 0.05, layer.name
+        assert before[layer.grid] != after[layer.grid], layer.name
+        if layer.bias:
+            assert (before[layer.bias_scale] != after[layer.bias_scale]).all(), layer.name
+    images = people(40, seed=9)
+    file = open_artifact(written(network.eval(), tmp_path / "qat.onnx").path, Target())
+    assert (file.embed(images) * embeddings(network, images)).sum(axis=1).min() > 0.999
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "osnet_x0_25", "densenet121", "mobilenet_v3_small"])
+def test_file_and_network_agree_and_every_layer_is_an_integer_kernel(tmp_path: Path, backbone: str) -> None:
+    # Residual sums, concatenations and gates, whose scales differ between what they join.
+    network = build(backbone, 4)
+    randomise_batch_norm(network)
+    network.eval()
+    spec = InputSpec(height=64, width=32, mean=SPEC.mean, std=SPEC.std, embedding_dim=network.embedding_dim)
+    artifact = export_onnx(network, spec, tmp_path / "float.onnx")
+    images = people(12, 64, 32)
+    start = calibrate_file(artifact.path, spec, images, PLAIN)
+    student = GraphNetwork(start.graph(), start.model).eval()
+    file = written(student, tmp_path / "int8.onnx", spec)
+    found = open_artifact(file.path, Target()).embed(images)
+    assert (found * embeddings(student, images, spec)).sum(axis=1).min() > 0.999
+    assert (found * torch_embeddings(network, images, spec)).sum(axis=1).min() > 0.995
+    assert file.layers is not None
+    assert not file.layers["float"]
+    kinds = optimised(file.path, tmp_path)
+    convolutions = sum(node.op_type == "Conv" for node in onnx.load(artifact.path).graph.node)
+    assert kinds["QLinearConv"] == convolutions
+    assert kinds["Conv"] == kinds["FusedConv"] == 0
+
+
+def test_concatenated_branches_of_different_range_do_not_saturate(tmp_path: Path) -> None:
+    class Branches(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.small, self.large = torch.nn.Conv2d(3, 8, 1), torch.nn.Conv2d(3, 8, 1)
+            self.large.weight.data *= 10
+            self.joined = torch.nn.Conv2d(16, 24, 1)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            both = torch.cat([self.small(images).relu(), self.large(images).relu()], dim=1)
+            return self.joined(both).mean(dim=(2, 3))
+
+    torch.manual_seed(0)
+    network = Branches().eval()
+    artifact = export_onnx(network, SPEC, tmp_path / "float.onnx")
+    images = people(32)
+    graph = calibrate_file(artifact.path, SPEC, images, PLAIN).graph()
+    write_quantized(graph, SPEC, "int8-static", tmp_path / "int8.onnx")
+    found = open_artifact(tmp_path / "int8.onnx", Target()).embed(images)
+    # The first branch's scale for both would clip the second at a tenth of its range.
+    assert (found * torch_embeddings(network, images)).sum(axis=1).min() > 0.999
+
+
+def test_an_operator_that_cannot_be_trained_is_named(start: Calibrated) -> None:
+    graph = start.graph()
+    graph.graph.node[-1].op_type = "Cos"
+    with pytest.raises(ArtifactError, match="operator Cos; take int8-static"):
+        GraphNetwork(graph, start.model)
