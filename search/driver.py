@@ -6,6 +6,7 @@ judged, moved and committed here, so that a worker that outlives its driver cann
 
 import dataclasses
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,11 +46,13 @@ class Driver:
         function: str,
         data_root: Path,
         monitor: Monitor,
+        still_ours: Callable[[], None] = lambda: None,
     ) -> None:
         self.failure: Exception | None = None
         self.stopping = False
         self._study, self._space, self._sampler = study, space, sampler
         self._trials, self._function, self._data_root, self._monitor = trials, function, data_root, monitor
+        self._still_ours = still_ours
         self._seed = int(study.definition["seed"])
         self._running: dict[tuple[int, int], Begun] = {}
         self._again: deque[Begun] = deque()
@@ -171,6 +174,7 @@ class Driver:
         job = begun.job
         remove_tree(job.work)
         job.work.mkdir(parents=True)
+        self._still_ours()
         if job.number != BASELINE_NUMBER:
             note_started(self._study, job.number, job.attempt, begun.params)
         self._running[job.number, job.attempt] = begun
@@ -205,10 +209,12 @@ class Driver:
             objectives=list(self._space.objectives),
             limits=self._limits,
         )
+        self._still_ours()
         record = self._with_artifact(record, answer)
         if record.number == BASELINE_NUMBER and record.status != "complete":
             problem = record.error["message"] if record.error else f"breaks {', '.join(record.violations)}"
             raise ConfigError(self._why(BASELINE_NUMBER, problem))
+        self._still_ours()
         commit(self._study, record)
         remove_tree(begun.job.work)
         return record
