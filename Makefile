@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 TRIALS ?= 8
 
-.PHONY: install install-dev demo test unit lint type bench clean
+.PHONY: install install-dev s3 demo test unit lint type bench clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -26,10 +26,17 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,openvino,nni]'
 	touch $@
 
+# An environment of its own: the AWS library within moto excludes the python-dateutil that we are tested with.
+s3: .venv-s3/.installed
+.venv-s3/.installed: constraints-s3.txt
+	test -x .venv-s3/bin/python || $(PYTHON) -m venv .venv-s3
+	.venv-s3/bin/pip install --quiet --disable-pip-version-check --constraint constraints-s3.txt 'moto[s3]' flask flask-cors
+	touch $@
+
 demo: install
 	$(BIN)/reid-pareto demo --out $(DEMO) --trials $(TRIALS)
 
-test: install-dev
+test: install-dev s3
 	$(BIN)/python -m pytest
 
 unit: install-dev

@@ -5,6 +5,7 @@ Imports without torch, ray and optuna.
 
 from results.cache import DiskCache
 from results.front import pareto_front
+from results.hold import Hold, driver_of, hold_study
 from results.hypervolume import hypervolume
 from results.lock import StudyLock, lock_holder
 from results.record import Record
@@ -13,6 +14,7 @@ from results.study import Started, Study, open_study
 
 __all__ = [
     "DiskCache",
+    "Hold",
     "Record",
     "Started",
     "Study",
@@ -21,6 +23,8 @@ __all__ = [
     "commit_artifact",
     "commit_fact",
     "create_study",
+    "driver_of",
+    "hold_study",
     "hypervolume",
     "lock_holder",
     "note_started",

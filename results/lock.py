@@ -1,7 +1,8 @@
 """One driver per study: an flock on `study.lock`, with the holder's name inside for people.
 
-The kernel releases the lock when its holder dies and keeps it while the holder is merely stopped, so it can
-be neither left behind nor stolen: a driver that wakes after minutes still is the only one.
+On one machine the kernel releases the lock when its holder dies and keeps it while the holder is merely stopped, so
+it can be neither left behind nor stolen. A file server may give it to another machine while the holder is cut off;
+therefore each holder writes a higher fencing number, and looks before each commit whether the number is still its own.
 """
 
 import fcntl
@@ -33,11 +34,13 @@ class Holder:
         host: name of its machine.
         pid: its process there.
         since: ISO 8601, UTC.
+        fence: number of this hold, higher than that of every earlier one.
     """
 
     host: str
     pid: int
     since: str
+    fence: int = 0
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host} since {self.since}"
@@ -56,6 +59,12 @@ class StudyLock:
     def __init__(self, study: Path) -> None:
         self._path = lock_path(Path(study))
         self._descriptor: int | None = None
+        self._fence = 0
+
+    @property
+    def fence(self) -> int:
+        """Number of this hold: higher than that of every earlier one."""
+        return self._fence
 
     def __enter__(self) -> Self:
         descriptor = _open(self._path)
@@ -67,18 +76,40 @@ class StudyLock:
                 raise StudyInUse(f"{self._path.parent} is in use by {holder}; wait for it or stop it")
             time.sleep(_PAUSE_S)
         self._descriptor = descriptor
-        _write_holder(descriptor)
+        self._fence = _read_fence(descriptor) + 1
+        _write_holder(descriptor, self._fence)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._descriptor is not None:
-            os.ftruncate(self._descriptor, 0)
+            if self._is_ours():
+                _write(self._descriptor, {"fence": self._fence})
             # Closing is not enough: a forked child shares the descriptor and would go on holding the lock.
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
+
+    def check(self) -> None:
+        """Make sure that the study is still ours; called before each commit.
+
+        Raises:
+            StudyInUse: another driver took over while this one was stopped or cut off.
+        """
+        if not self._is_ours():
+            raise StudyInUse(
+                f"{self._path.parent} was taken over by another driver; nothing more is written here"
+            )
+
+    def _is_ours(self) -> bool:
+        try:
+            # By name, not by descriptor: a file that was replaced is another lock.
+            found = json.loads(self._path.read_bytes())
+        except (OSError, ValueError):
+            return False
+        mine = {"fence": self._fence, "host": socket.gethostname(), "pid": os.getpid()}
+        return isinstance(found, dict) and all(found.get(name) == value for name, value in mine.items())
 
 
 def lock_holder(study: Path) -> Holder | None:
@@ -113,11 +144,22 @@ def _try_lock(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _write_holder(descriptor: int) -> None:
+def _write_holder(descriptor: int, fence: int) -> None:
+    _write(descriptor, {"host": socket.gethostname(), "pid": os.getpid(), "since": utc_now(), "fence": fence})
+
+
+def _write(descriptor: int, content: dict[str, object]) -> None:
     # In place, unlike all other files: a rename would put a second, unlocked file under the name.
-    text = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": utc_now()})
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text.encode(), 0)
+    os.pwrite(descriptor, json.dumps(content).encode(), 0)
+    os.fsync(descriptor)
+
+
+def _read_fence(descriptor: int) -> int:
+    try:
+        return int(json.loads(os.pread(descriptor, 4096, 0))["fence"])
+    except (ValueError, TypeError, KeyError):
+        return 0
 
 
 def _read_holder(descriptor: int) -> Holder | None:

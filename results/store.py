@@ -18,7 +18,9 @@ from reid.errors import ConfigError, ResourceError
 from reid.files import remove_tree, sync_folder, write_with
 from results import layout
 from results.manifest import MANIFEST, commit_folder, plain_files
+from results.mirror import push, push_artifact
 from results.record import Record, utc_now
+from results.remote import Remote
 from results.sealed import write_once, write_sealed
 from results.study import STUDY_SCHEMA, Study, open_study
 
@@ -83,7 +85,10 @@ def note_started(study: Study | Path, number: int, attempt: int, params: Mapping
         "params": dict(params),
         "started_at": utc_now(),
     }
-    return write_sealed(layout.started_path(root, number), body)
+    path = write_sealed(layout.started_path(root, number), body)
+    if remote := _remote(study):
+        push(remote, root, path)
+    return path
 
 
 def commit(study: Study | Path, record: Record) -> Path:
@@ -99,10 +104,13 @@ def commit(study: Study | Path, record: Record) -> Path:
     root = _root(study)
     path = layout.record_path(root, record.number)
     try:
-        write_once(path, record.to_dict())
+        _write_once(study, path, record.to_dict())
     except FileExistsError as error:
         raise ConfigError(f"{path} is committed already; records are never rewritten") from error
-    layout.started_path(root, record.number).unlink(missing_ok=True)
+    note = layout.started_path(root, record.number)
+    note.unlink(missing_ok=True)
+    if remote := _remote(study):
+        remote.delete(note.relative_to(root).as_posix())
     return path
 
 
@@ -119,7 +127,7 @@ def commit_fact(study: Study | Path, number: int, kind: str, fact: Mapping[str, 
         raise ConfigError(f"{root} has no committed trial {number} to add {kind!r} to")
     body = {"schema": 1, "number": number, "kind": kind, "committed_at": utc_now(), "fact": dict(fact)}
     try:
-        return write_once(path, body)
+        return _write_once(study, path, body)
     except FileExistsError as error:
         raise ConfigError(f"{path} is committed already; facts are never rewritten") from error
 
@@ -155,6 +163,8 @@ def commit_artifact(study: Study | Path, number: int, folder: Path) -> str:
         write_with(target / name, partial(shutil.copyfile, source))
     sync_folder(target.parent)
     commit_folder(target)
+    if remote := _remote(study):
+        push_artifact(remote, root, number)
     return target.relative_to(root).as_posix()
 
 
@@ -167,7 +177,10 @@ def rebuild_table(study: Study | Path) -> Path:
     """
     root = _root(study)
     table = open_study(root).table()
-    return write_with(layout.table_path(root), lambda temporary: pq.write_table(table, temporary))
+    path = write_with(layout.table_path(root), lambda temporary: pq.write_table(table, temporary))
+    if remote := _remote(study):
+        push(remote, root, path)
+    return path
 
 
 def _root(study: Study | Path) -> Path:
@@ -177,9 +190,23 @@ def _root(study: Study | Path) -> Path:
     return root
 
 
+def _remote(study: Study | Path) -> Remote | None:
+    return study.remote if isinstance(study, Study) else None
+
+
+def _write_once(study: Study | Path, path: Path, body: Mapping[str, Any]) -> Path:
+    """Write to a free name: in the mirror, then in the store, where it counts."""
+    write_once(path, body)
+    if remote := _remote(study):
+        push(remote, _root(study), path, once=True)
+    return path
+
+
 def _check_place(root: Path, given: str) -> None:
     if "://" in given:
-        raise ConfigError(f"a study is a local folder (NFS included), got {given}")
+        raise ConfigError(
+            f"a study is made in a local folder (NFS included) or by reid-pareto search, got {given}"
+        )
     if root.exists() and not root.is_dir():
         raise ConfigError(f"{root} is a file; a study is a folder")
     if layout.definition_path(root).exists():

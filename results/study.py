@@ -5,7 +5,7 @@ read, and nothing here writes; the write side is results/store.py.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,11 +14,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reid.errors import ConfigError, StudyDamaged, UnverifiedError
-from results import layout
+from results import layout, mirror
 from results.front import pareto_front
 from results.hypervolume import hypervolume
 from results.manifest import verify_folder
 from results.record import BASELINE_NUMBER, Record
+from results.remote import Remote, is_remote, open_remote
 from results.sealed import read_sealed
 from results.table import table_of
 
@@ -50,13 +51,23 @@ class Started:
 class Study:
     """A study folder, to be read. Every call reads the folder anew, so that a running search can be watched.
 
+    Of a study in an object store the folder is a local mirror, as the store was when the study was opened;
+    artifacts are fetched when they are asked for.
+
     Attributes:
         path: the folder.
         definition: content of `study.json`: what was asked, never changed.
+        remote: the object store that is the truth, or None for a folder.
     """
 
     path: Path
     definition: dict[str, Any]
+    remote: Remote | None = None
+
+    @property
+    def place(self) -> str:
+        """What a user calls it: the folder, or the URI."""
+        return str(self.path) if self.remote is None else self.remote.uri
 
     @property
     def objectives(self) -> dict[str, str]:
@@ -186,6 +197,8 @@ class Study:
             UnverifiedError: nothing was committed, or a file is missing, short or altered; names it.
         """
         folder = layout.artifact_folder(self.path, number)
+        if self.remote is not None:
+            mirror.pull_artifact(self.remote, self.path, number)
         if not folder.is_dir():
             raise UnverifiedError(f"{folder}: trial {number} has no artifact")
         return verify_folder(folder)
@@ -194,10 +207,19 @@ class Study:
 def open_study(path: Path | str) -> Study:
     """Open a study for reading.
 
+    Args:
+        path: a folder, or the URI of a study in an object store, whose records are fetched now.
+
     Raises:
         ConfigError: there is no study at `path`.
         StudyDamaged: `study.json` is torn, altered, or of a newer schema.
+        ResourceError: the object store does not answer.
     """
+    if isinstance(path, str) and is_remote(path):
+        remote = open_remote(path)
+        folder = mirror.mirror_folder(path, "reader")
+        mirror.pull(remote, folder)
+        return replace(open_study(folder), remote=remote)
     root = Path(path)
     file = layout.definition_path(root)
     try:

@@ -6,7 +6,7 @@ judged, moved and committed here, so that a worker that outlives its driver cann
 
 import dataclasses
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,11 +51,13 @@ class Driver:
         monitor: Monitor,
         halving: HalvingSettings | None = None,
         max_identical_failures: int = MAX_IDENTICAL_FAILURES,
+        still_ours: Callable[[], None] = lambda: None,
     ) -> None:
         self.failure: Exception | None = None
         self.stopping = False
         self._study, self._space, self._sampler = study, space, sampler
         self._trials, self._function, self._data_root, self._monitor = trials, function, data_root, monitor
+        self._still_ours = still_ours
         self._seed = int(study.definition["seed"])
         self._running: dict[tuple[int, int], Begun] = {}
         self._again: deque[Begun] = deque()
@@ -192,6 +194,7 @@ class Driver:
         job = begun.job
         remove_tree(job.work)
         job.work.mkdir(parents=True)
+        self._still_ours()
         if job.number != BASELINE_NUMBER:
             note_started(self._study, job.number, job.attempt, begun.params)
         self._running[job.number, job.attempt] = begun
@@ -235,10 +238,12 @@ class Driver:
             objectives=list(self._space.objectives),
             limits=self._limits,
         )
+        self._still_ours()
         record = self._with_artifact(record, answer)
         if record.number == BASELINE_NUMBER and record.status != "complete":
             problem = record.error["message"] if record.error else f"breaks {', '.join(record.violations)}"
             raise ConfigError(self._why(BASELINE_NUMBER, problem))
+        self._still_ours()
         commit(self._study, record)
         remove_tree(begun.job.work)
         return record

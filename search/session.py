@@ -7,7 +7,7 @@ from rich.console import Console
 from reid.config import reject_unknown
 from reid.errors import ConfigError
 from reid.files import remove_tree
-from results import Study, StudyLock, open_study, rebuild_table
+from results import Study, hold_study, open_study, rebuild_table
 from search.driver import Driver
 from search.failures import MAX_IDENTICAL_FAILURES
 from search.halving import HalvingSettings, with_evaluations
@@ -29,7 +29,7 @@ _MOST_SEED = 2**32 - 1  # of NumPy's generator in Optuna's samplers
 
 
 def search(
-    path: Path,
+    path: Path | str,
     space: Space,
     data: Data,
     *,
@@ -45,7 +45,7 @@ def search(
     """Search until the study holds `trials` committed trials; resumes what is there.
 
     Args:
-        path: folder of the study, new or begun.
+        path: folder of the study, or its URI in an object store; new or begun.
         space: what is searched.
         data: the dataset.
         trials: committed trials in the end, failed and infeasible ones counted, >= 1.
@@ -80,8 +80,8 @@ def search(
         space = with_evaluations(space, halving)
     check_space(space)
     baseline_config(space)
-    with StudyLock(path):
-        study = open_or_create(path, space, data, seed=seed, sampler=sampler)
+    with hold_study(path) as held:
+        study = held.bind(open_or_create(held.folder, space, data, seed=seed, sampler=sampler))
         definition = study.definition
         chosen = make_sampler(sampler or definition["sampler"], space, definition["seed"])
         if chosen.capacity is not None and trials > chosen.capacity:
@@ -100,6 +100,7 @@ def search(
             monitor=monitor,
             halving=halving,
             max_identical_failures=max_identical_failures,
+            still_ours=held.check,
         )
         _run(driver, monitor, resources or Resources())
         rebuild_table(study)

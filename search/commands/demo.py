@@ -27,11 +27,11 @@ def demo(
     Example: reid-pareto demo --out demo --trials 8
     """
     study, page, package = out / "study", out / "report.html", out / "package"
-    search(study=study, trials=trials)
+    search(study=str(study), trials=trials)
     margin = _margin_over_untrained(study)
-    report(study, out=page, png=out / "front.png")
+    report(str(study), out=page, png=out / "front.png")
     if not package.exists():
-        pick(study, out=package)
+        pick(str(study), out=package)
     verify(package)
     console.print(f"\nstudy    {study}\nreport   {page}\npackage  {package}", markup=False)
     console.print(margin, markup=False)

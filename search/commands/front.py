@@ -1,7 +1,6 @@
 """`reid-pareto front`: the trials that no other beats."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,7 +25,7 @@ _FILE_COLUMNS = 240
 
 
 def front(
-    study: Annotated[Path, typer.Argument(help="Folder of the study.")],
+    study: Annotated[str, typer.Argument(help="Folder or URI of the study.")],
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print as CSV, safe to open in a spreadsheet.")] = False,
     salvage: Annotated[bool, typer.Option("--salvage", help="Leave damaged records out.")] = False,
@@ -56,7 +55,7 @@ def describe_front(study: Study, records: Sequence[Record]) -> dict[str, Any]:
     """What `front --json` prints, as plain values."""
     baseline = study.baseline
     return {
-        "study": str(study.path),
+        "study": study.place,
         "objectives": study.objectives,
         "baseline": baseline.metrics if baseline else None,
         "front": [

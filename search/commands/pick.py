@@ -23,7 +23,7 @@ _TESTED = ("mAP", "rank1", "rank5")
 
 
 def pick(
-    study: Annotated[Path, typer.Argument(help="Folder of the study.")],
+    study: Annotated[str, typer.Argument(help="Folder or URI of the study.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to make; it must not exist.")],
     maximum: Annotated[
         list[str] | None,

@@ -13,7 +13,7 @@ __all__ = ["report"]
 
 
 def report(
-    study: Annotated[Path, typer.Argument(help="Folder of the study.")],
+    study: Annotated[str, typer.Argument(help="Folder or URI of the study.")],
     out: Annotated[Path | None, typer.Option("--out", help="HTML file to write.")] = None,
     png: Annotated[Path | None, typer.Option("--png", help="Also draw the front into this PNG file.")] = None,
     svg: Annotated[Path | None, typer.Option("--svg", help="Also draw the front into this SVG file.")] = None,

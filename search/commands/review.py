@@ -17,7 +17,7 @@ __all__ = ["review"]
 
 
 def review(
-    study: Annotated[Path, typer.Argument(help="Folder of the study; the search may be running.")],
+    study: Annotated[str, typer.Argument(help="Folder or URI of the study; the search may be running.")],
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
     packages: Annotated[
         Path | None, typer.Option(help="Folder for packages; STUDY/packages when left out.")
@@ -40,7 +40,7 @@ def review(
     opened = open_study(study)
     dataset_at_hand(opened, data)
     settings = Settings(
-        study=opened, packages=packages or study / "packages", data=data, check=check, say=progress_line
+        study=opened, packages=packages or opened.path / "packages", data=data, check=check, say=progress_line
     )
     with ReviewServer(settings, port) as server:
         console.print(f"review: {server.url}", markup=False)

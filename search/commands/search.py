@@ -19,7 +19,9 @@ __all__ = ["search"]
 
 
 def search(
-    study: Annotated[Path, typer.Option(help="Folder of the study; an existing one is resumed.")],
+    study: Annotated[
+        str, typer.Option(help="Folder or URI (s3://...) of the study; an existing one is resumed.")
+    ],
     trials: Annotated[int, typer.Option(help="Committed trials that the study holds in the end.")],
     space: Annotated[str, typer.Option(help="Preset or path of a space file.")] = "demo",
     data: Annotated[Path | None, typer.Option(help="Prepared dataset; synthetic when left out.")] = None,
@@ -105,7 +107,7 @@ def search(
         max_identical_failures=max_identical_failures,
         console=errors,
     )
-    errors.print(f"next: reid-pareto front {done.path}  or  reid-pareto report {done.path}", markup=False)
+    errors.print(f"next: reid-pareto front {done.place}  or  reid-pareto report {done.place}", markup=False)
 
 
 def _halving(scheduler: str, grace_epochs: int, eta: int) -> HalvingSettings | None:

@@ -2,13 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from results.cost import saved_seconds, stage_seconds
-from results.lock import lock_holder
+from results.hold import driver_of
 from results.record import STATUSES, one_line
 from results.study import Study, front_of, open_study
 from search.console import out as console
@@ -21,7 +20,7 @@ _ALSO_SHOWN = ("rank1", "size_bytes", "macs")
 
 
 def status(
-    study: Annotated[Path, typer.Argument(help="Folder of the study.")],
+    study: Annotated[str, typer.Argument(help="Folder or URI of the study.")],
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
     salvage: Annotated[
         bool, typer.Option("--salvage", help="Leave damaged records out and list them.")
@@ -48,12 +47,12 @@ def examine_study(study: Study, *, salvage: bool = False) -> dict[str, Any]:
     records = study.records(salvage=salvage)
     front = front_of(records, study.objectives)
     outcomes = Counter[str](record.status for record in records)
-    driver = lock_holder(study.path)
+    driver = driver_of(study)
     begun = [note.number for note in study.started(salvage=salvage)]
     baseline = study.baseline
     costed = [*records, *([baseline] if baseline else [])]
     return {
-        "study": str(study.path),
+        "study": study.place,
         "name": study.definition["name"],
         "objectives": study.objectives,
         "driver": str(driver) if driver else None,
