@@ -1,5 +1,6 @@
 """One run of a search, from taking the study's lock to giving it back."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from reid.files import remove_tree
 from results import Study, StudyLock, open_study, rebuild_table
 from search.driver import Driver
 from search.interrupt import interrupts
-from search.jobs import Resources
+from search.jobs import Resources, Supply
 from search.monitor import Monitor
 from search.opening import Data, check_fits, open_or_create
 from search.planner import baseline_config, check_space
@@ -37,6 +38,7 @@ def search(
     resources: Resources | None = None,
     function: str = TRIAL_FUNCTION,
     console: Console | None = None,
+    runner: Callable[[Supply, Resources], None] | None = None,
 ) -> Study:
     """Search until the study holds `trials` committed trials; resumes what is there.
 
@@ -50,6 +52,7 @@ def search(
         resources: where trials run; None uses this machine, one core each.
         function: dotted path of what runs a trial.
         console: where progress goes; None is silent.
+        runner: runs the driver's jobs; None takes Ray, the simulator is another.
 
     Returns:
         The study.
@@ -83,7 +86,7 @@ def search(
         driver = Driver(
             study, space, chosen, trials=trials, function=function, data_root=data.root, monitor=monitor
         )
-        _run(driver, monitor, resources or Resources())
+        _run(driver, monitor, resources or Resources(), runner or run_jobs)
         rebuild_table(study)
         if driver.failure is not None:
             raise driver.failure
@@ -92,8 +95,10 @@ def search(
     return open_study(path)
 
 
-def _run(driver: Driver, monitor: Monitor, resources: Resources) -> None:
+def _run(
+    driver: Driver, monitor: Monitor, resources: Resources, runner: Callable[[Supply, Resources], None]
+) -> None:
     with monitor, interrupts(driver):
         if not driver.finished:
-            run_jobs(driver, resources)
+            runner(driver, resources)
     monitor.summary()
