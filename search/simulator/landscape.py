@@ -145,11 +145,15 @@ class _Fit:
 
     @classmethod
     def through(cls, points: _Floats, values: _Floats) -> "_Fit":
+        # NumPy types what `solve` returns by the widest float, not by its arguments.
         penalty = _RIDGE * len(points) * np.eye(points.shape[1])
         penalty[0, 0] = 0.0
-        plane = np.linalg.solve(points.T @ points + penalty, points.T @ values)
+        plane: _Floats = np.asarray(
+            np.linalg.solve(points.T @ points + penalty, points.T @ values), np.float64
+        )
         kernel = _kernel(points, points) + _NUGGET * np.eye(len(points))
-        return cls(points, plane, np.linalg.solve(kernel, values - points @ plane))
+        weights: _Floats = np.asarray(np.linalg.solve(kernel, values - points @ plane), np.float64)
+        return cls(points, plane, weights)
 
     def at(self, point: _Floats) -> float:
         return float(point @ self.plane + (_kernel(point[None], self.points) @ self.weights)[0])

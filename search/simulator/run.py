@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reid.errors import ConfigError
-from results import Study, hypervolume
+from results import Record, Study, hypervolume
 from results.study import front_of, objective_values
 from search.opening import Data
 from search.session import search
@@ -88,7 +88,8 @@ def volumes(study: Study) -> list[float]:
     point = study.reference_point
     assert point is not None, "a finished study has a baseline"
     directions, reference = list(study.objectives.values()), list(point.values())
-    front, grown = [], []
+    front: list[Record] = []
+    grown = []
     for record in study.records():
         front = front_of([*front, record], study.objectives)
         grown.append(hypervolume(objective_values(front, study.objectives), directions, reference))
