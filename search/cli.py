@@ -17,6 +17,7 @@ from search.commands.pick import pick
 from search.commands.report import report
 from search.commands.review import review
 from search.commands.search import search
+from search.commands.simulate import simulate
 from search.commands.status import status
 from search.commands.train import train
 from search.commands.trial import trial
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 for command in (
-    demo, train, evaluate, trial, search, status, front, report, review, pick, verify, bench, export_target,
+    demo, train, evaluate, trial, search, simulate, status, front, report, review, pick, verify, bench, export_target,
     doctor,
 ):  # fmt: skip
     app.command()(command)

@@ -1,5 +1,6 @@
 """One run of a search, from taking the study's lock to giving it back."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from search.driver import Driver
 from search.failures import MAX_IDENTICAL_FAILURES
 from search.halving import HalvingSettings, with_evaluations
 from search.interrupt import interrupts
-from search.jobs import Resources
+from search.jobs import Resources, Supply
 from search.monitor import Monitor
 from search.opening import Data, check_fits, open_or_create
 from search.planner import baseline_config, check_space
@@ -41,6 +42,7 @@ def search(
     max_identical_failures: int = MAX_IDENTICAL_FAILURES,
     function: str = TRIAL_FUNCTION,
     console: Console | None = None,
+    runner: Callable[[Supply, Resources], None] | None = None,
 ) -> Study:
     """Search until the study holds `trials` committed trials; resumes what is there.
 
@@ -57,6 +59,7 @@ def search(
             never does.
         function: dotted path of what runs a trial.
         console: where progress goes; None is silent.
+        runner: runs the driver's jobs; None takes Ray, the simulator is another.
 
     Returns:
         The study.
@@ -102,7 +105,7 @@ def search(
             max_identical_failures=max_identical_failures,
             still_ours=held.check,
         )
-        _run(driver, monitor, resources or Resources())
+        _run(driver, monitor, resources or Resources(), runner or run_jobs)
         rebuild_table(study)
         if driver.failure is not None:
             raise driver.failure
@@ -111,8 +114,10 @@ def search(
     return open_study(path)
 
 
-def _run(driver: Driver, monitor: Monitor, resources: Resources) -> None:
+def _run(
+    driver: Driver, monitor: Monitor, resources: Resources, runner: Callable[[Supply, Resources], None]
+) -> None:
     with monitor, interrupts(driver):
         if not driver.finished:
-            run_jobs(driver, resources)
+            runner(driver, resources)
     monitor.summary()
