@@ -22,6 +22,7 @@ from reid.files import write_json
 from reid.outcome import TrialOutcome
 from reid.prune import soft_epochs
 from results import DiskCache
+from results.remote import is_remote
 from search.opening import Data
 from search.planner import baseline_config, trial_config
 from spaces import Space
@@ -54,12 +55,12 @@ class Estimate:
 
 
 def dry_run(
-    study: Path, space: Space, data: Data, *, trials: int, threads: int, say: Callable[[str], None]
+    study: str, space: Space, data: Data, *, trials: int, threads: int, say: Callable[[str], None]
 ) -> Estimate:
     """Try the baseline and one trial of a space on a few images of its dataset; nothing is written to the study.
 
     Args:
-        study: where the study would be.
+        study: where the study would be, a folder or a URI.
         space: checked already.
         data: its dataset.
         trials: that the search would commit.
@@ -69,7 +70,9 @@ def dry_run(
     Raises:
         ReidParetoError: what would have stopped the search, or failed its trials.
     """
-    _demand_place(study)
+    # What is written for a study in an object store is written to this machine first.
+    place = Path(tempfile.gettempdir()) if is_remote(study) else Path(study)
+    _demand_place(place)
     torch.set_num_threads(threads)
     dataset = load_dataset(data.name, data.root)
     with tempfile.TemporaryDirectory(prefix="reid-pareto-dry-run-") as folder:
@@ -89,7 +92,7 @@ def dry_run(
                 )
             )
         found = estimate(space, dataset, trials, outcomes, _bytes_below(cache))
-    free = shutil.disk_usage(_nearest(study)).free
+    free = shutil.disk_usage(_nearest(place)).free
     say(
         f"dry run: all steps work; {trials} trials one after the other take about {found.hours:.1f} h at "
         f"{found.images_per_second:.0f} images/s, and {found.disk_bytes / 2**30:.1f} GiB of {free / 2**30:.0f} GiB "

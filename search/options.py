@@ -6,8 +6,9 @@ from typing import Any
 import yaml
 
 from reid.errors import ConfigError
+from search.halving import HalvingSettings
 
-__all__ = ["parse_settings", "parse_size"]
+__all__ = ["parse_halving", "parse_settings", "parse_size"]
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -38,3 +39,15 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {name.strip()}: cannot read the value {value!r}") from error
     return settings
+
+
+def parse_halving(scheduler: str, grace_epochs: int, eta: int) -> HalvingSettings | None:
+    """How trials are stopped early, or None for scheduler "none".
+
+    Raises:
+        ConfigError: the scheduler is unknown, or a number is out of range.
+    """
+    if scheduler not in ("none", "asha"):
+        raise ConfigError(f"--scheduler must be none or asha, got {scheduler!r}")
+    settings = HalvingSettings(grace_epochs=grace_epochs, eta=eta)
+    return settings if scheduler == "asha" else None

@@ -9,10 +9,9 @@ import spaces
 from reid.errors import ConfigError
 from search.console import errors
 from search.failures import MAX_IDENTICAL_FAILURES
-from search.halving import HalvingSettings
 from search.jobs import Resources
 from search.opening import Data
-from search.options import parse_settings
+from search.options import parse_halving, parse_settings
 from search.planner import check_space, override
 
 __all__ = ["search"]
@@ -68,7 +67,7 @@ def search(
 
     Example: reid-pareto search --space demo --study studies/demo --trials 16
     """
-    halving = _halving(scheduler, grace_epochs, eta)
+    halving = parse_halving(scheduler, grace_epochs, eta)
     if trials < 1:
         raise ConfigError(f"--trials must be at least 1, got {trials}")
     wanted = override(spaces.load(space), parse_settings(settings or []))
@@ -108,13 +107,6 @@ def search(
         console=errors,
     )
     errors.print(f"next: reid-pareto front {done.place}  or  reid-pareto report {done.place}", markup=False)
-
-
-def _halving(scheduler: str, grace_epochs: int, eta: int) -> HalvingSettings | None:
-    if scheduler not in ("none", "asha"):
-        raise ConfigError(f"--scheduler must be none or asha, got {scheduler!r}")
-    settings = HalvingSettings(grace_epochs=grace_epochs, eta=eta)
-    return settings if scheduler == "asha" else None
 
 
 def _data(root: Path | None, space: spaces.Space) -> Data:

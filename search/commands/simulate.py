@@ -10,6 +10,7 @@ import spaces
 from reid.config import reject_unknown
 from reid.errors import ConfigError
 from search.console import out, print_json
+from search.options import parse_halving
 from search.planner import check_space
 
 __all__ = ["simulate"]
@@ -23,6 +24,9 @@ def simulate(
     workers: Annotated[int, typer.Option(min=1, help="Simulated trials at once.")] = 1,
     sampler: Annotated[str, typer.Option(help="tpe, nsga2, gp, random or grid.")] = "tpe",
     landscape: Annotated[str, typer.Option(help="Shipped table or path of one.")] = "market-osnet",
+    scheduler: Annotated[str, typer.Option(help="none, or asha to stop trials early.")] = "none",
+    grace_epochs: Annotated[int, typer.Option(help="Epochs before asha looks at a trial.")] = 2,
+    eta: Annotated[int, typer.Option(help="One of so many trials goes on at each look of asha.")] = 2,
     faults: Annotated[float, typer.Option(min=0, max=1, help="Share of trials that something befalls.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the sampler and of the faults.")] = 0,
     study: Annotated[
@@ -40,6 +44,7 @@ def simulate(
     from search.simulator.landscape import load_landscape
 
     reject_unknown([sampler], SAMPLERS, "sampler")
+    halving = parse_halving(scheduler, grace_epochs, eta)
     wanted, table = spaces.load(space), load_landscape(landscape)
     check_space(wanted)
     if study is not None and (study / "study.json").exists():
@@ -52,10 +57,12 @@ def simulate(
         done = run(
             study or Path(temporary) / "study", wanted, table,
             trials=trials, workers=workers, sampler=sampler, faults=faults, seed=seed,
+            halving=halving,
         )  # fmt: skip
         grown = volumes(done.study)
         figures = {
             "trials": len(grown),
+            "epochs": done.cluster.epochs,
             "virtual_hours": done.cluster.clock_s / 3600,
             "front": len(done.study.front()),
             "hypervolume": grown,

@@ -2,9 +2,10 @@
 
 import heapq
 import itertools
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from reid.config import Limit
 from reid.errors import ConfigError
@@ -13,21 +14,15 @@ from search.jobs import Answer, Job, Resources, Supply
 from search.simulator.faults import Faults
 from search.simulator.landscape import Landscape
 
-__all__ = ["DriverKilled", "Scheduler", "SimulatedCluster"]
+__all__ = ["DriverKilled", "SimulatedCluster"]
+
+_Play = Generator[float, None, Answer]
 
 _EARLY_SHARE = 0.02  # of a trial's time goes into timing the slim network, before any training
 
 
 class DriverKilled(BaseException):
     """The driver's process ended here; like a signal, nothing in the driver may catch it."""
-
-
-class Scheduler(Protocol):
-    """Decides which trials are worth their remaining epochs."""
-
-    def on_epoch(self, number: int, epoch: int, mAP: float, latency_ms: float) -> bool:  # noqa: N803
-        """Whether a trial goes on after an epoch."""
-        ...
 
 
 @dataclass(kw_only=True)
@@ -38,7 +33,6 @@ class SimulatedCluster:
         landscape: what trials measure and how long they take.
         workers: trials at once, >= 1.
         faults: what goes wrong.
-        scheduler: stops trials early; None lets every trial end.
         kill_every_s: virtual seconds between two deaths of the driver; None lets it live.
         artifacts: whether trials leave an exported file; without, a study of 10,000 trials is 10,000 files.
         clock_s: virtual seconds since the first trial.
@@ -49,7 +43,6 @@ class SimulatedCluster:
     landscape: Landscape
     workers: int = 1
     faults: Faults = field(default_factory=Faults)
-    scheduler: Scheduler | None = None
     kill_every_s: float | None = None
     artifacts: bool = False
     clock_s: float = 0.0
@@ -70,84 +63,75 @@ class SimulatedCluster:
         """
         order = itertools.count()
         death_s = None if self.kill_every_s is None else self.clock_s + self.kill_every_s
-        running: list[tuple[float, int, Job, Answer]] = []
+        running: list[tuple[float, int, Job, _Play]] = []
         while not supply.abandoned:
             while len(running) < self.workers and (job := supply.take()) is not None:
-                seconds, answer = self._run(job, resources)
-                heapq.heappush(running, (self.clock_s + seconds, next(order), job, answer))
+                heapq.heappush(running, (self.clock_s, next(order), job, self._play(job, resources, supply)))
             if not running:
                 return
-            until_s, _, job, answer = heapq.heappop(running)
+            until_s, _, job, play = heapq.heappop(running)
             if death_s is not None and until_s > death_s:
                 self.clock_s = death_s
                 raise DriverKilled
             self.clock_s = until_s
-            self.answers.append((job.number, job.attempt))
-            supply.settle(job, answer)
+            try:
+                heapq.heappush(running, (until_s + next(play), next(order), job, play))
+            except StopIteration as end:
+                self.answers.append((job.number, job.attempt))
+                supply.settle(job, end.value)
 
-    def _run(self, job: Job, resources: Resources) -> tuple[float, Answer]:
-        """Virtual seconds of a job, and its answer."""
+    def _play(self, job: Job, resources: Resources, supply: Supply) -> "_Play":
+        """A job's virtual seconds one after the other, and its answer in the end."""
         worker = {"host": "simulated", "device": "simulated"}
-        seconds, outcome = self._outcome(job)
-        struck = self.faults.of(job.number, job.attempt)
-        if struck is None:
-            return seconds, Answer(outcome=outcome, worker=worker)
-        fault, share = struck
+        fault, share = self.faults.of(job.number, job.attempt) or (None, 1.0)
+        if fault in ("raise", "kill", "hang"):
+            silent = resources.silence_s if fault == "hang" else 0.0
+            yield self.landscape.seconds * share + silent
+            kind, what = ("RuntimeError", "fault") if fault == "raise" else ("WorkerLost", fault)
+            return Answer(error={"kind": kind, "message": f"a simulated {what}"}, worker=worker)
+        outcome = yield from self._train(job, supply)
         if fault == "nan":
             outcome = {**outcome, "metrics": {**outcome["metrics"], "mAP": float("nan")}}
-            return seconds, Answer(outcome=outcome, worker=worker)
-        if fault == "torn":
+        elif fault == "torn":
             # What a crash amid writing leaves: the outcome names a folder whose files are not there.
-            return seconds, Answer(outcome={**outcome, "artifact": str(job.work / "torn")}, worker=worker)
-        if fault == "raise":
-            error = {"kind": "RuntimeError", "message": "a simulated fault"}
-            return seconds * share, Answer(error=error, worker=worker)
-        silent = resources.silence_s if fault == "hang" else 0.0
-        error = {"kind": "WorkerLost", "message": f"a simulated {fault}"}
-        return seconds * share + silent, Answer(error=error, worker=worker)
+            outcome = {**outcome, "artifact": str(job.work / "torn")}
+        return Answer(outcome=outcome, worker=worker)
 
-    def _outcome(self, job: Job) -> tuple[float, dict[str, Any]]:
-        config = job.payload["config"]
+    def _train(self, job: Job, supply: Supply) -> Generator[float, None, dict[str, Any]]:
+        config, seconds = job.payload["config"], self.landscape.seconds
         if job.number < 0:
-            return self.landscape.seconds, self._answer(job, dict(self.landscape.baseline), "complete", [])
+            yield seconds
+            return self._outcome(job, dict(self.landscape.baseline), "complete", [])
         figures = self.landscape.figures(config)
-        early_s = _EARLY_SHARE * self.landscape.seconds
+        yield _EARLY_SHARE * seconds
         broken = _broken(job, figures["latency_ms"])
         if broken:
             early = {"latency_ms": figures["latency_ms"]}
-            return early_s, {**self._answer(job, early, "infeasible", []), "violations": broken}
-        curve = self._train(job.number, config, figures["latency_ms"])
-        status = "complete" if len(curve) == self.landscape.epochs else "stopped"
-        metrics = figures if status == "complete" else {**figures, "mAP": curve[-1]["val_mAP"]}
-        seconds = early_s + (1 - _EARLY_SHARE) * self.landscape.seconds * len(curve) / self.landscape.epochs
-        return seconds, self._answer(job, metrics, status, curve)
+            return {**self._outcome(job, early, "infeasible", []), "violations": broken}
+        epoch_s, curve = (1 - _EARLY_SHARE) * seconds / self.landscape.epochs, []
+        every = config["validate_every"] if job.payload["early_stopping"] else 0
+        for epoch in range(every, self.landscape.epochs, every) if every else ():
+            yield every * epoch_s
+            now = {**figures, "mAP": self.landscape.map_after(config, epoch)}
+            curve.append({"stage": "finetune", "epoch": epoch - 1, "val_mAP": now["mAP"]})
+            if not supply.keep_going(job, epoch, now):
+                self.epochs += epoch
+                return self._outcome(job, now, "stopped", curve)
+        yield (self.landscape.epochs - len(curve) * every) * epoch_s
+        self.epochs += self.landscape.epochs
+        return self._outcome(job, figures, "complete", curve)
 
-    def _train(self, number: int, config: dict[str, Any], latency_ms: float) -> list[dict[str, Any]]:
-        curve: list[dict[str, Any]] = []
-        for epoch in range(1, self.landscape.epochs + 1):
-            value = self.landscape.map_after(config, epoch)
-            curve.append({"stage": "finetune", "epoch": epoch - 1, "val_mAP": value})
-            if (
-                epoch < self.landscape.epochs
-                and self.scheduler is not None
-                and not self.scheduler.on_epoch(number, epoch, value, latency_ms)
-            ):
-                break
-        self.epochs += len(curve)
-        return curve
-
-    def _answer(
+    def _outcome(
         self, job: Job, metrics: dict[str, float], status: str, curve: list[dict[str, Any]]
     ) -> dict[str, Any]:
+        artifact = _artifact(job.work, metrics) if self.artifacts and status == "complete" else None
         return {
             "status": status,
             "metrics": metrics,
             "latency_trusted": True,
             "violations": {},
-            "curves": curve if self.scheduler is not None else [],
-            "artifact": str(_artifact(job.work, metrics))
-            if self.artifacts and status == "complete"
-            else None,
+            "curves": curve,
+            "artifact": None if artifact is None else str(artifact),
             "protocol": "simulated",
         }
 

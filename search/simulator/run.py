@@ -6,9 +6,10 @@ from pathlib import Path
 from reid.errors import ConfigError
 from results import Record, Study, hypervolume
 from results.study import front_of, objective_values
+from search.halving import HalvingSettings
 from search.opening import Data
 from search.session import search
-from search.simulator.cluster import DriverKilled, Scheduler, SimulatedCluster
+from search.simulator.cluster import DriverKilled, SimulatedCluster
 from search.simulator.faults import Faults
 from search.simulator.landscape import Landscape
 from spaces import Space
@@ -41,7 +42,7 @@ def simulate(
     sampler: str = "tpe",
     faults: float = 0.0,
     seed: int = 0,
-    scheduler: Scheduler | None = None,
+    halving: HalvingSettings | None = None,
     kill_every_s: float | None = None,
 ) -> Simulation:
     """Search with simulated workers until the study holds `trials`, however often the driver dies.
@@ -55,7 +56,7 @@ def simulate(
         sampler: name in `search.sampler.SAMPLERS`.
         faults: share of trials that something befalls.
         seed: of sampler and faults.
-        scheduler: stops trials early.
+        halving: how trials are stopped early; None lets all of them end.
         kill_every_s: virtual seconds that a driver lives; longer than a trial, or no search would ever end.
 
     Raises:
@@ -67,16 +68,18 @@ def simulate(
             f"a driver must outlive one trial of {landscape.seconds:g} s, got {kill_every_s:g} s"
         )
     cluster = SimulatedCluster(
-        landscape=landscape, workers=workers, faults=Faults(share=faults, seed=seed), scheduler=scheduler,
-        kill_every_s=kill_every_s,
+        landscape=landscape, workers=workers, faults=Faults(share=faults, seed=seed), kill_every_s=kill_every_s
     )  # fmt: skip
     data = Data(name=space.dataset, root=path.parent, fingerprint="simulated")
     deaths = 0
     while True:
         try:
             study = search(
-                path, space, data, trials=trials, seed=seed, sampler=sampler, runner=cluster.run_jobs
-            )
+                path, space, data, trials=trials, seed=seed, sampler=sampler, halving=halving,
+                runner=cluster.run_jobs,
+                # Simulated faults are all alike.
+                max_identical_failures=0,
+            )  # fmt: skip
         except DriverKilled:
             deaths += 1
         else:
