@@ -54,13 +54,17 @@ class Target:
 
     @classmethod
     def from_dict(cls, values: Any) -> Self:
-        """Build from a mapping out of YAML or JSON.
+        """Build from a mapping out of YAML or JSON, or from the name of a runtime alone.
 
         Raises:
-            ConfigError: no mapping, unknown key, wrong type or value out of range; names the key.
+            ConfigError: neither, unknown key, wrong type or value out of range; names the key.
         """
+        if isinstance(values, str):
+            return cls(runtime=values)
         if not isinstance(values, Mapping):
-            raise ConfigError(f"target must be a mapping such as {{runtime: onnxruntime}}, got {values!r}")
+            raise ConfigError(
+                f"target must be a runtime's name or a mapping such as {{runtime: onnxruntime}}, got {values!r}"
+            )
         reject_unknown(values, [f.name for f in dataclasses.fields(cls)], "key of target")
         return cls(**{name: coerce(cls, name, value, place="target.") for name, value in values.items()})
 

@@ -6,6 +6,7 @@ import sys
 import typer
 
 from reid.errors import ReidParetoError
+from search.commands.add_timings import add_timings
 from search.commands.bench import bench
 from search.commands.data import data_app
 from search.commands.demo import demo
@@ -35,8 +36,8 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 for command in (
-    demo, train, evaluate, trial, search, simulate, status, front, report, review, pick, verify, bench, export_target,
-    doctor,
+    demo, train, evaluate, trial, search, simulate, status, front, report, review, pick, verify, bench, add_timings,
+    export_target, doctor,
 ):  # fmt: skip
     app.command()(command)
 

@@ -18,6 +18,7 @@ __all__ = [
     "check_parity",
     "demand_usable",
     "installed_runtimes",
+    "model_file",
     "open_artifact",
     "parity",
     "runtime_of",
@@ -43,7 +44,7 @@ def open_artifact(path: Path, target: Target) -> Runtime:
         ArtifactError: the file cannot be read, or is not one of ours.
     """
     reject_unknown([target.runtime], RUNTIMES, "target.runtime")
-    return RUNTIMES[target.runtime](_model_file(path) if path.is_dir() else path, target)
+    return RUNTIMES[target.runtime](model_file(path) if path.is_dir() else path, target)
 
 
 def demand_usable(target: Target) -> None:
@@ -67,5 +68,6 @@ def installed_runtimes() -> list[str]:
     return [name for name in RUNTIMES if importlib.util.find_spec(name) is not None]
 
 
-def _model_file(folder: Path) -> Path:
+def model_file(folder: Path) -> Path:
+    """The graph inside the folder of an artifact or package."""
     return folder / (IR_FILES[0] if runtime_of(folder) == "openvino" else MODEL_FILE)

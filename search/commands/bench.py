@@ -1,5 +1,6 @@
 """`reid-pareto bench`: which of these packages is faster here?"""
 
+import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,8 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from reid.config import Target
-from reid.runtime import open_artifact, runtime_of
+from reid.files import sha256_of
+from reid.runtime import model_file, open_artifact, runtime_of
 from reid.timing import Comparison
+from reid.timing.machine import cpu_name
+from results.record import utc_now
 from results.ties import Interval, paired_ratio
 from results.verify import verify
 from search.console import out as console
@@ -31,7 +35,8 @@ def bench(
     """Time packages on this machine in turns, with the device to themselves, and compare each with the first.
 
     Hashes are checked first. Threads and batch are those of the first package. The ratio is the median over rounds
-    of latency by latency of the first, its 95 % interval that of a bootstrap over the rounds.
+    of latency by latency of the first, its 95 % interval that of a bootstrap over the rounds. What --json prints,
+    `reid-pareto add-timings` merges into the study that the packages were picked from.
 
     Example: reid-pareto bench packages/small packages/large
     """
@@ -47,19 +52,22 @@ def bench(
             for folder, runtime in zip(folders, runtimes, strict=True)
         ]
         found = compare_runtimes(opened, target)
-    rows = [_row(*one, found, index) for index, one in enumerate(zip(packages, runtimes, strict=True))]
+        hashes = [sha256_of(model_file(folder)) for folder in folders]
+    named = enumerate(zip(packages, runtimes, hashes, strict=True))
+    rows = [_row(*one, found, index) for index, one in named]
     if json:
-        print_json({"target": _settings(target), **_facts(found), "packages": rows})
+        print_json({"target": _settings(target), **_machine(), **_facts(found), "packages": rows})
     else:
         _show(rows, found, target)
 
 
-def _row(package: Path, runtime: str, found: Comparison, index: int) -> dict[str, Any]:
+def _row(package: Path, runtime: str, model_sha256: str, found: Comparison, index: int) -> dict[str, Any]:
     samples = found.samples_ms[index]
     ratio = None if index == 0 else paired_ratio(found.rounds_ms[0], found.rounds_ms[index])
     return {
         "package": str(package),
         "runtime": runtime,
+        "model_sha256": model_sha256,
         "latency_ms": float(found.medians_ms[index]),
         "ratio": None if ratio is None else ratio.to_dict(),
         "samples_ms": samples.tolist(),
@@ -68,6 +76,10 @@ def _row(package: Path, runtime: str, found: Comparison, index: int) -> dict[str
 
 def _settings(target: Target) -> dict[str, Any]:
     return {name: getattr(target, name) for name in ("device", "threads", "batch")}
+
+
+def _machine() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "cpu": cpu_name(), "timed_at": utc_now()}
 
 
 def _facts(found: Comparison) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from results.table import csv_text
 from search.console import out as console
 from search.console import print_json
 from search.figures import figure_text
+from search.timings import timing_metric, with_timings
 
 __all__ = ["describe_front", "front"]
 
@@ -29,6 +30,10 @@ def front(
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print as CSV, safe to open in a spreadsheet.")] = False,
     salvage: Annotated[bool, typer.Option("--salvage", help="Leave damaged records out.")] = False,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", help="Also show latencies that add-timings merged under this name."),
+    ] = None,
 ) -> None:
     """List the trials that no other beats in all objectives at once.
 
@@ -38,13 +43,17 @@ def front(
         raise ConfigError("--json and --csv exclude each other; give one")
     opened = open_study(study)
     records = opened.front(salvage=salvage)
+    if target is not None:
+        records = with_timings(opened, records, target)
     if json:
         print_json(describe_front(opened, records))
     elif csv:
         print(_csv(records, list(opened.objectives)), end="")
     elif records:
-        target = console if console.is_terminal else Console(width=_FILE_COLUMNS)
-        target.print(_table(records, opened))
+        screen = console if console.is_terminal else Console(width=_FILE_COLUMNS)
+        screen.print(
+            _table(records, opened, also=(*_ALSO_SHOWN, *([timing_metric(target)] if target else [])))
+        )
     else:
         console.print(
             "the front is empty: no complete, feasible trial with a trusted latency yet", markup=False
@@ -86,11 +95,11 @@ def _csv(records: Sequence[Record], objectives: Sequence[str]) -> str:
     return csv_text(["number", *metrics, *(f"params.{name}" for name in params)], rows)
 
 
-def _table(records: Sequence[Record], study: Study) -> Table:
+def _table(records: Sequence[Record], study: Study, also: Sequence[str]) -> Table:
     baseline = study.baseline
     shown = [*records, *([baseline] if baseline else [])]
     measured = _ordered((record.metrics for record in shown), first=list(study.objectives))
-    metrics = [name for name in measured if name in study.objectives or name in _ALSO_SHOWN]
+    metrics = [name for name in measured if name in study.objectives or name in also]
     params = _ordered(record.params for record in records)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for name in ("trial", *metrics, *params):

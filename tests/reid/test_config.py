@@ -95,3 +95,9 @@ def test_unknown_name_lists_the_known() -> None:
         ConfigError, match=re.escape("unknown backbone 'resnet81'; did you mean resnet18? known: ")
     ):
         reject_unknown(["resnet81"], ["osnet_x0_25", "resnet18"], "backbone")
+
+
+def test_target_by_the_name_of_its_runtime() -> None:
+    assert TrialConfig.from_dict({"target": "openvino"}).target == Target(runtime="openvino")
+    with pytest.raises(ConfigError, match="a runtime's name or a mapping"):
+        TrialConfig.from_dict({"target": ["openvino"]})

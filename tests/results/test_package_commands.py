@@ -69,6 +69,8 @@ def test_pick_then_verify_then_bench(study: Study, tmp_path: Path) -> None:
     assert timed["target"] == {"device": "cpu", "threads": 1, "batch": 1}
     first, second = timed["packages"]
     assert first["ratio"] is None
+    assert first["model_sha256"] == sha256_of(large / "model.onnx")
+    assert timed["host"]
     # The median of the rounds' ratios, its interval, and the two medians tell the same of equal networks.
     ratio = second["ratio"]
     assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]

@@ -1,0 +1,36 @@
+"""`reid-pareto add-timings`: figures of another machine, merged into the study."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from results.study import open_study
+from search.console import out as console
+from search.timings import merge_timings
+
+__all__ = ["add_timings"]
+
+
+def add_timings(
+    study: Annotated[Path, typer.Argument(help="Folder of the study that the packages were picked from.")],
+    file: Annotated[Path, typer.Argument(help="What bench --json printed on the other machine.")],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", help="The machine's name, lower-case letters; default: those of its host name."
+        ),
+    ] = None,
+) -> None:
+    """Merge latencies that `bench --json` took on another machine into a study, as facts beside its trials.
+
+    Networks are told by the hash of their file. Records are not touched; the same file again changes nothing.
+
+    Example: reid-pareto add-timings runs/market phone.json --name phone
+    """
+    merged = merge_timings(open_study(study), file, name)
+    console.print(
+        f"{len(merged.added)} added, {len(merged.present)} there already; "
+        f"see them: reid-pareto front {study} --target {merged.name}",
+        markup=False,
+    )

@@ -1,0 +1,152 @@
+"""Latencies that `bench` took on another machine, as further facts about a study's trials."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from reid.errors import ConfigError
+from reid.files import read_json, sha256_of
+from reid.runtime import model_file
+from results import commit_fact
+from results.record import Record
+from results.study import Study
+
+__all__ = ["Merged", "merge_timings", "timing_metric", "with_timings"]
+
+_SHARED = ("target", "host", "cpu", "timed_at")
+_OF_PACKAGE = ("runtime", "model_sha256", "latency_ms", "samples_ms")
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a file of timings brought.
+
+    Attributes:
+        name: of the machine, as `front --target` takes it.
+        added: numbers of the trials that got a figure.
+        present: numbers of those that had the very same one.
+    """
+
+    name: str
+    added: tuple[int, ...]
+    present: tuple[int, ...]
+
+
+def merge_timings(study: Study, file: Path, name: str | None = None) -> Merged:
+    """Commit the figures of a file beside the trials whose networks were timed; all of them are checked first.
+
+    Args:
+        study: the packages were picked from it; networks are told by the hash of their file.
+        file: what `bench --json` printed.
+        name: of the machine, 1 to 30 lower-case letters; by default the letters of its host name.
+
+    Raises:
+        ConfigError: the file is no such answer, its timing is not trusted, a network is not of this study, or a
+            trial has another figure of that name already. Nothing is written then.
+    """
+    answer = _read(file)
+    name = _named(name if name is not None else "".join(re.findall("[a-z]", answer["host"].lower()))[:30])
+    numbers = _numbers(study)
+    facts: dict[int, dict[str, Any]] = {}
+    for package in answer["packages"]:
+        if package["model_sha256"] not in numbers:
+            raise ConfigError(
+                f"{file}: {package['package']} is not of the study {study.path}: no trial has its network "
+                f"(sha256 {package['model_sha256'][:12]}); time packages as pick made them"
+            )
+        fact = {key: answer[key] for key in _SHARED} | {key: package[key] for key in _OF_PACKAGE}
+        for number in numbers[package["model_sha256"]]:
+            facts.setdefault(number, fact)
+    before = {number: study.fact(number, _kind(name)) for number in facts}
+    for number, fact in facts.items():
+        if before[number] not in (None, fact):
+            raise ConfigError(
+                f"trial {number} has another timing named {name!r} already, and facts are never rewritten; "
+                "give --name another name"
+            )
+    added = tuple(number for number in sorted(facts) if before[number] is None)
+    for number in added:
+        commit_fact(study, number, _kind(name), facts[number])
+    return Merged(name, added, tuple(sorted(set(facts) - set(added))))
+
+
+def with_timings(study: Study, records: Sequence[Record], name: str) -> list[Record]:
+    """The records with a merged latency as one more metric, where there is one.
+
+    Raises:
+        ConfigError: none of them was timed under that name.
+    """
+    found = {record.number: study.fact(record.number, _kind(_named(name))) for record in records}
+    if not any(found.values()):
+        raise ConfigError(f"no trial of the front has a timing named {name!r}; merge one with add-timings")
+    return [_with(record, found[record.number], name) for record in records]
+
+
+def timing_metric(name: str) -> str:
+    """Name under which `front` shows the latency on a machine."""
+    return f"latency_{name}_ms"
+
+
+def _with(record: Record, fact: Mapping[str, Any] | None, name: str) -> Record:
+    if fact is None:
+        return record
+    return replace(record, metrics={**record.metrics, timing_metric(name): fact["latency_ms"]})
+
+
+def _kind(name: str) -> str:
+    return f"timing{name}"
+
+
+def _named(name: str) -> str:
+    if not re.fullmatch("[a-z]{1,30}", name):
+        raise ConfigError(f"name of a machine must be 1 to 30 lower-case letters, got {name!r}; give --name")
+    return name
+
+
+def _numbers(study: Study) -> dict[str, list[int]]:
+    """Hash of a network's file -> numbers of the trials, or the baseline, that have it."""
+    found: dict[str, list[int]] = {}
+    for record in (*study.records(), *([study.baseline] if study.baseline else [])):
+        if record.artifact is not None:
+            found.setdefault(sha256_of(model_file(study.artifact(record.number))), []).append(record.number)
+    return found
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        answer = read_json(file)
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ConfigError(f"{file} is no JSON; give what bench --json printed") from error
+    if not _is_answer(answer):
+        raise ConfigError(f"{file} is not what bench --json of this version prints; time the packages again")
+    if answer["trusted"] is not True:
+        raise ConfigError(
+            f"{file}: the timing is not trusted ({answer.get('reason')}); time again on a quiet machine"
+        )
+    return dict(answer)
+
+
+def _is_answer(answer: Any) -> bool:
+    if not isinstance(answer, dict) or not {*_SHARED, "trusted", "packages"} <= answer.keys():
+        return False
+    packages = answer["packages"]
+    return (
+        isinstance(answer["host"], str)
+        and isinstance(packages, list)
+        and bool(packages)
+        and all(isinstance(one, dict) and _is_package(one) for one in packages)
+    )
+
+
+def _is_package(one: Mapping[str, Any]) -> bool:
+    latency = one.get("latency_ms")
+    return (
+        {*_OF_PACKAGE, "package"} <= one.keys()
+        and isinstance(one["model_sha256"], str)
+        and isinstance(latency, float)
+        and 0 < latency < float("inf")
+    )

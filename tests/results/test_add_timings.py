@@ -1,0 +1,129 @@
+"""Timings of another machine: `bench --json` there, `add-timings` and `front --target` here."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from reid.errors import ConfigError
+from reid.files import sha256_of
+from results import Study
+from search.commands.add_timings import add_timings
+from search.commands.front import front
+
+app = typer.Typer()
+for command in (add_timings, front):
+    app.command()(command)
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=True)
+
+
+@pytest.fixture
+def answer(network: Path) -> dict[str, Any]:
+    """What `bench --json` prints about the network that every trial of the study has."""
+    row = {"package": "packages/small", "runtime": "onnxruntime", "latency_ms": 41.5, "ratio": None}
+    return {
+        "target": {"device": "cpu", "threads": 1, "batch": 1},
+        "host": "Phone-7",
+        "cpu": "Cortex-A76",
+        "timed_at": "2026-11-21T08:00:00.000+00:00",
+        "trusted": True,
+        "reason": None,
+        "kernel_drift": 0.01,
+        "packages": [
+            {**row, "model_sha256": sha256_of(network / "model.onnx"), "samples_ms": [[41.0, 42.0]]}
+        ],
+    }
+
+
+def written(folder: Path, answer: object) -> Path:
+    path = folder / "phone.json"
+    path.write_text(json.dumps(answer))
+    return path
+
+
+def files(study: Study) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (study.path / "trials").iterdir()}
+
+
+def test_figures_are_merged_shown_and_records_stay(
+    study: Study, answer: dict[str, Any], tmp_path: Path
+) -> None:
+    before = files(study)
+    assert call("add-timings", study.path, written(tmp_path, answer)).exception is None
+    after = files(study)
+    assert {name: after[name] for name in before} == before
+    fact = study.fact(3, "timingphone")
+    assert fact is not None
+    assert (fact["latency_ms"], fact["cpu"]) == (41.5, "Cortex-A76")
+    assert study.fact(6, "timingphone") is None  # it has no network
+    shown = json.loads(call("front", study.path, "--json", "--target", "phone").stdout)["front"]
+    assert shown
+    assert {one["metrics"]["latency_phone_ms"] for one in shown} == {41.5}
+    assert "41.5 ms" in call("front", study.path, "--target", "phone").stdout
+    assert "latency_phone_ms" in call("front", study.path, "--csv", "--target", "phone").stdout
+    assert "41.5" not in call("front", study.path).stdout
+
+
+def test_the_same_file_again_changes_nothing(study: Study, answer: dict[str, Any], tmp_path: Path) -> None:
+    file = written(tmp_path, answer)
+    call("add-timings", study.path, file)
+    before = files(study)
+    again = call("add-timings", study.path, file)
+    assert again.exception is None
+    assert "0 added" in again.stdout
+    assert files(study) == before
+
+
+def test_another_figure_of_the_same_name_is_refused(
+    study: Study, answer: dict[str, Any], tmp_path: Path
+) -> None:
+    call("add-timings", study.path, written(tmp_path, answer))
+    answer["packages"][0]["latency_ms"] = 39.0
+    other = written(tmp_path, answer)
+    refused = call("add-timings", study.path, other).exception
+    assert isinstance(refused, ConfigError)
+    assert "give --name another name" in str(refused)
+    assert call("add-timings", study.path, other, "--name", "second").exception is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"trusted": False, "reason": "drift"}, "not trusted (drift)"),
+        ({"host": "123"}, "give --name"),
+        ({"packages": []}, "is not what bench --json"),
+        ({"packages": [{"model_sha256": "ab"}]}, "is not what bench --json"),
+    ],
+)
+def test_what_is_no_answer_is_refused_unwritten(
+    study: Study, answer: dict[str, Any], tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    before = files(study)
+    refused = call("add-timings", study.path, written(tmp_path, answer | change)).exception
+    assert isinstance(refused, ConfigError)
+    assert said in str(refused)
+    assert files(study) == before
+
+
+def test_a_package_of_another_study_is_refused_and_nothing_of_the_file_merged(
+    study: Study, answer: dict[str, Any], tmp_path: Path
+) -> None:
+    before = files(study)
+    answer["packages"].append({**answer["packages"][0], "package": "strange", "model_sha256": "ab" * 32})
+    refused = call("add-timings", study.path, written(tmp_path, answer)).exception
+    assert isinstance(refused, ConfigError)
+    assert "strange is not of the study" in str(refused)
+    assert files(study) == before
+
+
+def test_a_name_that_nothing_was_merged_under(study: Study) -> None:
+    refused = call("front", study.path, "--target", "phone").exception
+    assert isinstance(refused, ConfigError)
+    assert "merge one with add-timings" in str(refused)
