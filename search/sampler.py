@@ -127,7 +127,7 @@ class OptunaSampler:
             distributions={name: self._distributions[name] for name in told.params},
             constraints=told.constraints,
             # Without its generation NSGA-II would take every trial for none of its own and start afresh.
-            system_attrs={NSGAIISampler._get_generation_key(): generation},
+            system_attrs={_Generations._get_generation_key(): generation},
         )
 
     def _encoded(self, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_plain_values_and_back(
         ({"target": {"batch": 1.5}}, "target.batch must be int, got 1.5"),
         ({"target": {"device": "gpu"}}, "target.device must be cpu or cuda:N, got 'gpu'"),
         ({"target": {"device": 0}}, "target.device must be str, got 0"),
-        ({"target": "onnxruntime"}, "target must be a mapping such as {runtime: onnxruntime}"),
+        ({"target": 7}, "target must be a runtime's name or a mapping"),
     ],
 )
 def test_wrong_values_are_named(values: dict[str, object], message: str) -> None:
