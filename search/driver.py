@@ -223,7 +223,6 @@ class Driver:
         if number == BASELINE_NUMBER:
             self._settle_limits(record)
             return
-        self._records.append(record)
         self._sampler.tell(tell_of(record, list(self._space.objectives), self._limits))
         self._monitor.committed(record)
         if (diagnosis := self._failures.add(record)) is not None:

@@ -82,6 +82,12 @@ class OptunaSampler:
         """Take over a trial that was begun but not committed, so that nothing is asked beside it twice."""
         self._study.enqueue_trial(self._encoded(params))
         self.ask(number)
+        if isinstance(self._study.sampler, _Generations):
+            # Optuna gives an enqueued trial no generation, and would begin the next one too late.
+            frozen = next(
+                t for t in self._study.get_trials(deepcopy=False) if t.number == self._asked[number].number
+            )
+            self._study.sampler.get_trial_generation(self._study, frozen)
 
     def tell(self, told: Told) -> None:
         """Report a trial that was asked or adopted.

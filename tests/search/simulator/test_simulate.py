@@ -43,7 +43,7 @@ def test_l1_nothing_is_lost_or_doubled_under_faults(tmp_path: Path) -> None:
     assert grown[-1] == pytest.approx(done.study.hypervolume())
 
 
-@pytest.mark.parametrize(("sampler", "workers"), [("tpe", 1), ("random", 4)])
+@pytest.mark.parametrize(("sampler", "workers"), [("tpe", 1), ("nsga2", 1), ("random", 4)])
 def test_l2_a_driver_killed_every_hour_finds_the_same_front(
     tmp_path: Path, sampler: str, workers: int
 ) -> None:
