@@ -125,6 +125,35 @@ BENCHMARKS = (
             Aim(text="mAP, ResNet-18 taught at 128x64", figure="resnet18-128x64-taught/test/mAP", least=0.65),
         ),
     ),
+    Benchmark(
+        module="samplers", result="samplers",
+        small=("--seeds", "2", "--gp-seeds", "1", "--trials", "16", "--random-trials", "32", "--no-picture"),
+        aims=(
+            Aim(text="trials in which tpe reaches random's 256", figure="trials_to_what_random_reaches/tpe", most=64,
+                scales=False),
+            Aim(text="hypervolume with asha at equal epochs", figure="early_stopping/asha/hypervolume", least=1.0543),
+        ),
+    ),
+    Benchmark(
+        module="simulator", result="simulator", small=("--trials", "300", "--scaling-trials", "640"),
+        aims=(
+            Aim(text="trials lost of 10,000 with 5 % faults", figure="soak/lost", most=0),
+            Aim(text="ms a simulated trial", figure="soak/ms_per_trial", most=20),
+            Aim(text="growth of the driver's memory, MiB", figure="soak/memory_growth_mib", most=50),
+            Aim(text="efficiency of 64 simulated workers", figure="scaling/64/efficiency", least=0.95, scales=False),
+        ),
+    ),
+    Benchmark(
+        module="study_rebuild", result="study-rebuild", small=("--trials", "1000"),
+        aims=(
+            Aim(text="tpe rebuilt from 10,000 records, s", figure="samplers/tpe/rebuild_s", most=5),
+            Aim(text="nsga2 rebuilt from 10,000 records, s", figure="samplers/nsga2/rebuild_s", most=5),
+        ),
+    ),
+    Benchmark(
+        module="overhead", result="overhead", small=("--trials", "100"),
+        aims=(Aim(text="ms a no-op trial through Ray", figure="ours/ms_per_trial", most=40, scales=False),),
+    ),
 )  # fmt: skip
 """Every benchmark with an aim."""
 
