@@ -30,6 +30,7 @@ _REQUIRED = (
     "name", "space", "dataset", "objectives", "limits", "target", "protocol", "reference_point", "seed",
     "sampler", "versions",
 )  # fmt: skip
+_OPTIONAL = ("warm_start",)
 _STAMPED = ("schema", "created_at")
 _SUBFOLDERS = ("trials", "artifacts")
 
@@ -41,7 +42,8 @@ def create_study(path: Path | str, definition: Mapping[str, Any]) -> Study:
         path: absent, empty, or left behind by a creation that was broken off.
         definition: name, space, dataset, objectives (metric -> "maximize" or "minimize"), limits, target,
             protocol, reference_point (metric -> number, or None: see `Study.reference_point`), seed, sampler,
-            versions; `schema` and `created_at` are added. The order of the objectives is kept.
+            versions, and perhaps warm_start (observations of other studies); `schema` and `created_at` are added. The
+            order of the objectives is kept.
 
     Raises:
         ConfigError: there is a study already, the folder holds other things, or the definition is wrong.
@@ -225,7 +227,7 @@ def _left_behind(entry: Path, root: Path) -> bool:
 
 def _check_definition(definition: Mapping[str, Any]) -> None:
     for problem, names in (
-        ("unknown", definition.keys() - {*_REQUIRED, *_STAMPED}),
+        ("unknown", definition.keys() - {*_REQUIRED, *_OPTIONAL, *_STAMPED}),
         ("missing", set(_REQUIRED) - definition.keys()),
     ):
         if names:

@@ -26,6 +26,7 @@ from search.planner import baseline_config, resolve_limits, trial_config
 from search.policy import Action, decide, rebuild_error, smaller
 from search.records import Begun, record_of
 from search.sampler import Sampler
+from search.warm_start import told_before
 from spaces import Space
 
 __all__ = ["Driver"]
@@ -134,7 +135,9 @@ class Driver:
         """Make the limits absolute; only then can the sampler be told anything."""
         self._baseline = baseline
         self._limits = resolve_limits(self._space, baseline.metrics)
-        told = [tell_of(record, list(self._space.objectives), self._limits) for record in self._records]
+        objectives = list(self._space.objectives)
+        warm = told_before(self._study.definition.get("warm_start", ()), objectives, self._limits)
+        told = [*warm, *(tell_of(record, objectives, self._limits) for record in self._records)]
         self._sampler.rebuild(told)
         if self._halving is not None:
             for record in self._records:

@@ -1,6 +1,6 @@
 """Opens the study that a search goes on with, or makes a new one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,15 @@ class Data:
     fingerprint: str
 
 
-def open_or_create(path: Path, space: Space, data: Data, *, seed: int | None, sampler: str | None) -> Study:
+def open_or_create(
+    path: Path,
+    space: Space,
+    data: Data,
+    *,
+    seed: int | None,
+    sampler: str | None,
+    warm_start: Sequence[Mapping[str, Any]] = (),
+) -> Study:
     """Open the study at `path`, or create it where there is none.
 
     Args:
@@ -41,6 +49,7 @@ def open_or_create(path: Path, space: Space, data: Data, *, seed: int | None, sa
         data: the dataset.
         seed: None takes the study's own, 0 for a new study.
         sampler: None takes the study's own, "tpe" for a new study.
+        warm_start: observations of other studies, for a new study only.
 
     Raises:
         ConfigError: the study asks for something else; names the setting.
@@ -51,8 +60,13 @@ def open_or_create(path: Path, space: Space, data: Data, *, seed: int | None, sa
             f"space {space.name} is for dataset {space.dataset}, but {data.root} holds {data.name}"
         )
     if not (path / "study.json").exists():
-        return create_study(path, _definition(space, data, seed or 0, sampler or "tpe"))
+        learnt = {"warm_start": [dict(one) for one in warm_start]} if warm_start else {}
+        return create_study(path, _definition(space, data, seed or 0, sampler or "tpe") | learnt)
     study = open_study(path)
+    if warm_start and [dict(one) for one in warm_start] != study.definition.get("warm_start"):
+        raise ConfigError(
+            f"{study.path} was begun without these observations of --warm-start; leave it out, or name a new study"
+        )
     _check_same(study, space, data, seed)
     return study
 

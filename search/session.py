@@ -1,6 +1,6 @@
 """One run of a search, from taking the study's lock to giving it back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +19,7 @@ from search.opening import Data, check_fits, open_or_create
 from search.planner import baseline_config, check_space
 from search.runner import run_jobs
 from search.sampler import SAMPLERS, make_sampler
+from search.warm_start import observations
 from spaces import Space
 
 __all__ = ["TRIAL_FUNCTION", "search"]
@@ -38,6 +39,7 @@ def search(
     seed: int | None = None,
     sampler: str | None = None,
     resources: Resources | None = None,
+    warm_start: Sequence[Study] = (),
     halving: HalvingSettings | None = None,
     max_identical_failures: int = MAX_IDENTICAL_FAILURES,
     function: str = TRIAL_FUNCTION,
@@ -54,6 +56,7 @@ def search(
         seed: of the sampler and of the trials; None takes the study's own, or 0.
         sampler: name in `search.sampler.SAMPLERS`; None takes the study's own, or "tpe".
         resources: where trials run; None uses this machine, one core each.
+        warm_start: finished studies that the sampler of a new study learns from.
         halving: how trials are stopped early; None lets all of them end.
         max_identical_failures: so many failures alike in a row, from different configurations, pause the search; 0
             never does.
@@ -83,8 +86,11 @@ def search(
         space = with_evaluations(space, halving)
     check_space(space)
     baseline_config(space)
+    warm = observations(warm_start, space, data)
     with hold_study(path) as held:
-        study = held.bind(open_or_create(held.folder, space, data, seed=seed, sampler=sampler))
+        study = held.bind(
+            open_or_create(held.folder, space, data, seed=seed, sampler=sampler, warm_start=warm.taken)
+        )
         definition = study.definition
         chosen = make_sampler(sampler or definition["sampler"], space, definition["seed"])
         if chosen.capacity is not None and trials > chosen.capacity:
@@ -93,6 +99,8 @@ def search(
         # Whatever an earlier driver's workers left there was never committed.
         remove_tree(study.path / "work")
         monitor = Monitor(console or Console(quiet=True), trials, space.objectives)
+        if warm_start:
+            monitor.note(f"learnt from {len(warm.taken)} trials of other studies; {warm.skipped} do not fit")
         driver = Driver(
             study,
             space,

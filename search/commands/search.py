@@ -7,6 +7,7 @@ import typer
 
 import spaces
 from reid.errors import ConfigError
+from results import open_study
 from search.console import errors
 from search.failures import MAX_IDENTICAL_FAILURES
 from search.jobs import Resources
@@ -46,6 +47,9 @@ def search(
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="tpe (default), nsga2, gp, random or grid.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random; 0 for a new study.")] = None,
+    warm_start: Annotated[
+        list[str] | None, typer.Option(help="Finished study that a new one learns from; may be repeated.")
+    ] = None,
     scheduler: Annotated[
         str, typer.Option(help="none, or asha: trials that others beat at equal epochs are stopped early.")
     ] = "none",
@@ -102,6 +106,7 @@ def search(
             address=address,
             stage_limit_s=stage_limit_s,
         ),
+        warm_start=[open_study(other) for other in warm_start or []],
         halving=halving,
         max_identical_failures=max_identical_failures,
         console=errors,

@@ -20,6 +20,7 @@ from reid.pipeline import check, run
 from reid.runtime import Runtime, open_artifact
 from reid.stages import NoCache
 from reid.steps.clock import time_early
+from reid.steps.compress import allocate
 from reid.steps.data import TrialData, load_data
 from reid.steps.dense import Network, train_dense
 from reid.steps.deploy import Deployed, export_float, quantize_export
@@ -225,7 +226,9 @@ def test_early_timing_opens_a_file_of_the_scheme(
         )  # fmt: skip
 
     monkeypatch.setattr("reid.steps.clock._measure", told)
-    figures, _ = time_early(trained.work(quantization=scheme), trained.data, trained.network, None, None)
+    work = trained.work(quantization=scheme)
+    rates = allocate(work, trained.network)
+    figures, _ = time_early(work, trained.data, trained.network, rates, None, None)
     assert seen == [scheme]
     assert figures["size_bytes"] > 0
 

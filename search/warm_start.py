@@ -1,0 +1,102 @@
+"""What a new study learns from finished ones: their trials, told to the sampler before the first question.
+
+The observations are copied into `study.json`, so that a study resumes alike whatever becomes of the others. They are no
+records of the new study: they take no part in its front and count for nothing in its budget.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reid.config import Limit
+from reid.errors import ConfigError
+from results import Record, Study
+from search.feedback import Told, tell_of
+from search.opening import Data
+from spaces import Space
+
+__all__ = ["Warm", "observations", "told_before"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warm:
+    """What finished studies gave.
+
+    Attributes:
+        taken: {"params", "status", "metrics"} of each trial, as `study.json` holds it.
+        skipped: trials that do not lie in the space, or failed.
+    """
+
+    taken: tuple[dict[str, Any], ...]
+    skipped: int
+
+
+def observations(studies: Sequence[Study], space: Space, data: Data) -> Warm:
+    """The trials of finished studies that are points of a space.
+
+    A trial is one if all that the space fixes was so in the trial, and every searched setting has a value there that
+    the space holds, whether the other study searched it or fixed it.
+
+    Args:
+        studies: to learn from, in this order.
+        space: of the new study.
+        data: of the new study.
+
+    Raises:
+        ConfigError: a study has other objectives, another target or other images; names it.
+    """
+    taken, skipped = [], 0
+    for study in studies:
+        _demand_comparable(study, space, data)
+        for record in study.records():
+            params = None if record.status == "failed" else _params(record, space)
+            if params is None:
+                skipped += 1
+                continue
+            taken.append({"params": params, "status": record.status, "metrics": dict(record.metrics)})
+    return Warm(taken=tuple(taken), skipped=skipped)
+
+
+def told_before(
+    taken: Sequence[Mapping[str, Any]], objectives: Sequence[str], limits: Sequence[Limit]
+) -> list[Told]:
+    """The observations of `study.json` in the sampler's terms, by the limits of the new study."""
+    moment = "2000-01-01T00:00:00.000+00:00"
+    records = (
+        Record(
+            number=number, status=one["status"], params=one["params"], config={}, metrics=one["metrics"],
+            started_at=moment, finished_at=moment,
+        )
+        for number, one in enumerate(taken)
+    )  # fmt: skip
+    return [tell_of(record, objectives, limits) for record in records]
+
+
+def _demand_comparable(study: Study, space: Space, data: Data) -> None:
+    asked = study.definition
+    for key, theirs, ours in (
+        ("objectives", asked["objectives"], dict(space.objectives)),
+        ("target", asked["target"], dict(space.target)),
+        ("files of the dataset", asked["dataset"]["fingerprint"], data.fingerprint),
+    ):
+        if theirs != ours:
+            raise ConfigError(
+                f"--warm-start {study.path} has {key} {theirs!r}, not {ours!r}; its figures do not compare"
+            )
+
+
+def _params(record: Record, space: Space) -> dict[str, Any] | None:
+    """The record's values of what the space searches, or None where it is no point of it."""
+    settings = {**record.config, **record.params}
+    for name, value in space.fixed.items():
+        if name in settings and json.dumps(settings[name]) != json.dumps(value):
+            return None
+    params: dict[str, Any] = {}
+    for name in space.in_order():
+        if not space.active(name, params):
+            continue
+        if name not in settings or not space.parameters[name].contains(settings[name]):
+            return None
+        params[name] = settings[name]
+    return params
