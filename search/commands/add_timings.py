@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from reid.errors import ConfigError
+from results.remote import is_remote
 from results.study import open_study
 from search.console import out as console
 from search.timings import merge_timings
@@ -13,7 +15,7 @@ __all__ = ["add_timings"]
 
 
 def add_timings(
-    study: Annotated[Path, typer.Argument(help="Folder of the study that the packages were picked from.")],
+    study: Annotated[str, typer.Argument(help="Folder of the study that the packages were picked from.")],
     file: Annotated[Path, typer.Argument(help="What bench --json printed on the other machine.")],
     name: Annotated[
         str | None,
@@ -28,6 +30,8 @@ def add_timings(
 
     Example: reid-pareto add-timings runs/market phone.json --name phone
     """
+    if is_remote(study):
+        raise ConfigError(f"{study}: timings are merged into a local study; copy its folder here first")
     merged = merge_timings(open_study(study), file, name)
     console.print(
         f"{len(merged.added)} added, {len(merged.present)} there already; "

@@ -127,3 +127,9 @@ def test_a_name_that_nothing_was_merged_under(study: Study) -> None:
     refused = call("front", study.path, "--target", "phone").exception
     assert isinstance(refused, ConfigError)
     assert "merge one with add-timings" in str(refused)
+
+
+def test_a_remote_study_is_refused() -> None:
+    done = CliRunner().invoke(app, ["add-timings", "s3://bucket/study", "phone.json"])
+    assert isinstance(done.exception, ConfigError)
+    assert "timings are merged into a local study" in str(done.exception)
