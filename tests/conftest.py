@@ -18,5 +18,6 @@ def real_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def private_locks(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test has device locks of its own, so that a search on the same machine does not slow it."""
+    """Each test has device locks and latencies of its own, so that nothing on the same machine slows or feeds it."""
     monkeypatch.setenv("REID_PARETO_LOCKS", str(tmp_path_factory.mktemp("locks")))
+    monkeypatch.setenv("REID_PARETO_LATENCIES", str(tmp_path_factory.mktemp("latencies")))

@@ -1,13 +1,18 @@
 """Steps 1 and 9: time a file on the target, alone on the device."""
 
+import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from reid.config import Limit, TrialConfig
 from reid.export import MODEL_FILE, Artifact, export_onnx
-from reid.models import ReIDNetwork, count
+from reid.files import sha256_of
+from reid.models import ReIDNetwork, count, layer_widths
 from reid.quantize import quantize
+from reid.registries import network_options
 from reid.runtime import open_artifact
 from reid.steps.compress import slim_as_planned
 from reid.steps.data import TrialData
@@ -16,7 +21,7 @@ from reid.steps.deploy import input_spec
 from reid.steps.mixed import choose_mixed
 from reid.steps.qat import calibrate, calibrated, settings_of
 from reid.steps.workshop import Workshop
-from reid.timing import Latency, measure
+from reid.timing import Latency, LatencyTable, measure
 
 __all__ = ["broken", "cost_of", "time_artifact", "time_early"]
 
@@ -34,6 +39,8 @@ def time_early(
 ) -> tuple[dict[str, float], Latency]:
     """Latency and size of the slimmed network before it is trained: its channel counts are known already.
 
+    A network of equal shapes, scheme, target and reference that was timed on this machine before is not timed again.
+
     Returns:
         The figures that a limit may be on, and the timing.
     """
@@ -42,10 +49,32 @@ def time_early(
         path = Path(folder) / MODEL_FILE
         with work.lock.shared():
             slimmed = slim_as_planned(config, dense, rates)
+        table, network = LatencyTable(), _identity(config, slimmed.model, reference)
+        if (known := table.find(network)) is not None:
+            work.checks["early_latency_known"] = True
+            return known
+        with work.lock.shared():
             artifact = export_onnx(slimmed.model, input_spec(config, slimmed.model), path)
         artifact = _early_file(work, data, artifact)
         latency = _measure(work, artifact, reference, kernel_ms_at_start)
-        return cost_of(config, slimmed.model, artifact, latency), latency
+        figures = cost_of(config, slimmed.model, artifact, latency)
+        table.keep(network, figures, latency)
+        return figures, latency
+
+
+def _identity(config: TrialConfig, model: ReIDNetwork, reference: Path | None) -> dict[str, Any]:
+    """What decides how fast a network is, as JSON values; weights do not."""
+    return {
+        "backbone": config.backbone,
+        "options": dataclasses.asdict(network_options(config)),
+        "scope": config.scope,
+        "widths": layer_widths(model),
+        "input_size": list(config.input_size),
+        "scheme": config.quantization,
+        "target": dataclasses.asdict(config.target),
+        "version": metadata.version(config.target.runtime),
+        "reference": sha256_of(reference / MODEL_FILE) if reference else None,
+    }
 
 
 def _early_file(work: Workshop, data: TrialData, artifact: Artifact) -> Artifact:

@@ -5,5 +5,14 @@ from reid.timing.kernel import calibration_kernel_ms
 from reid.timing.latency import Latency
 from reid.timing.lock import DeviceLock
 from reid.timing.measure import measure
+from reid.timing.table import LatencyTable
 
-__all__ = ["Comparison", "DeviceLock", "Latency", "calibration_kernel_ms", "compare", "measure"]
+__all__ = [
+    "Comparison",
+    "DeviceLock",
+    "Latency",
+    "LatencyTable",
+    "calibration_kernel_ms",
+    "compare",
+    "measure",
+]

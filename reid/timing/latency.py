@@ -1,8 +1,9 @@
 """What a timing gave, and whether to believe it."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 __all__ = ["Latency"]
 
@@ -40,6 +41,16 @@ class Latency:
     waited_s: float
     ratio: float | None
     reference_ms: float | None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` gave.
+
+        Raises:
+            TypeError: a key is missing or unknown.
+        """
+        pairs = {name: tuple(values[name]) for name in ("samples_ms", "kernel_ms")}
+        return cls(**{**values, **pairs})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values by attribute name."""

@@ -1,0 +1,65 @@
+"""Latencies that were measured on this machine before, so that equal networks are timed once for the early check.
+
+Predictions may rank, only measurements may enter a record: the table holds measurements, trusted ones only, and the
+final file of a trial is always timed itself.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reid.files import read_json, write_json
+from reid.timing.latency import Latency
+from reid.timing.machine import cores, cpu_name
+
+__all__ = ["LatencyTable"]
+
+_VERSION = 1
+_VARIABLE = "REID_PARETO_LATENCIES"
+
+
+class LatencyTable:
+    """The figures of one user on one machine, a file each.
+
+    Args:
+        folder: where they lie; None takes $REID_PARETO_LATENCIES, or a folder in the user's cache.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or _default_folder()
+
+    def find(self, network: Mapping[str, Any]) -> tuple[dict[str, float], Latency] | None:
+        """Figures of an equal network, or None where it was never timed here.
+
+        Args:
+            network: JSON values that decide the latency: shapes, scheme, target, versions, reference.
+        """
+        try:
+            known = read_json(self._path(network))
+            return dict(known["figures"]), Latency.from_dict(known["latency"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # A damaged entry is measured again.
+
+    def keep(self, network: Mapping[str, Any], figures: Mapping[str, float], latency: Latency) -> None:
+        """Keep figures, if their latency is trusted.
+
+        Raises:
+            ResourceError: the disk is full or read-only.
+        """
+        if latency.trusted:
+            values = {"network": dict(network), "figures": dict(figures), "latency": latency.to_dict()}
+            write_json(self._path(network), values)
+
+    def _path(self, network: Mapping[str, Any]) -> Path:
+        text = json.dumps([_VERSION, cpu_name(), cores(), dict(network)], sort_keys=True)
+        return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+
+
+def _default_folder() -> Path:
+    if chosen := os.environ.get(_VARIABLE):
+        return Path(chosen)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "reid-pareto" / "latencies"
