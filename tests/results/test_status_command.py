@@ -35,7 +35,7 @@ def test_json_says_everything(study: Study, capsys: pytest.CaptureFixture[str]) 
     found = json.loads(capsys.readouterr().out)
     assert found == examine_study(study)
     assert found["committed"] == 5
-    assert found["trials"] == {"complete": 3, "infeasible": 1, "failed": 1}
+    assert found["trials"] == {"complete": 3, "infeasible": 1, "stopped": 0, "failed": 1}
     assert found["front"] == [0, 1]
     assert found["untrusted"] == [2]
     assert found["failures"] == {"ResourceError": 1}
@@ -58,7 +58,7 @@ def test_people_read_it_in_lines(study: Study, capsys: pytest.CaptureFixture[str
     status(study.path)
     said = capsys.readouterr().out
     for part in (
-        "5 committed: 3 complete, 1 infeasible, 1 failed",
+        "5 committed: 3 complete, 1 infeasible, 0 stopped, 1 failed",
         "2 trials (0, 1), hypervolume 11.7 (reference mAP 0.0 %, latency_ms 20 ms)",
         "baseline   mAP 82.0 %, latency_ms 16.2 ms",
         "failures   ResourceError 1",

@@ -228,9 +228,13 @@ def test_early_timing_opens_a_file_of_the_scheme(
     monkeypatch.setattr("reid.steps.clock._measure", told)
     work = trained.work(quantization=scheme)
     rates = allocate(work, trained.network)
-    figures, _ = time_early(work, trained.data, trained.network, rates, None, None)
+    figures, latency = time_early(work, trained.data, trained.network, rates, None, None)
     assert seen == [scheme]
     assert figures["size_bytes"] > 0
+    # An equal network is not timed again; the final file of a trial always is.
+    assert time_early(work, trained.data, trained.network, rates, None, None) == (figures, latency)
+    assert seen == [scheme]
+    assert work.checks["early_latency_known"]
 
 
 @pytest.mark.parametrize("scheme", ["int8-dynamic", "int8-qat"])
