@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from reid.train import EpochReport
+from reid.train import EpochReport, Progress
 from search.contact import Contact
 from search.going import StopWatch
 
@@ -25,11 +25,21 @@ class Reporter(StopWatch):
         super().__init__(contact)
         self._known: dict[str, float] = {}
         self._trusted = False
+        self._epochs = 0
         self._curves: list[dict[str, Any]] = []
 
     def early(self, figures: Mapping[str, float], *, trusted: bool) -> None:
         """Keep what is known of the trial before it trains."""
         self._known, self._trusted = dict(figures), trusted
+
+    def step(self, stage: str, progress: Progress) -> None:
+        """Note how long the stage is; stop where the driver asked for it.
+
+        Raises:
+            Stopped: what the epoch did is lost, the epochs before are not.
+        """
+        self._epochs = progress.epochs
+        super().step(stage, progress)
 
     def epoch(self, stage: str, report: EpochReport) -> None:
         """Report, and stop where the driver asked for it.
@@ -38,7 +48,9 @@ class Reporter(StopWatch):
             Stopped: the rest of the training is done by the next attempt, if there is one.
         """
         self._curves.append({"stage": stage, **asdict(report)})
-        if stage == _STAGE and report.val_mAP is not None and self._known:
+        # After its last epoch a trial has nothing left to save.
+        going = stage == _STAGE and report.epoch + 1 < self._epochs
+        if going and report.val_mAP is not None and self._known:
             figures = {**self._known, "mAP": report.val_mAP}
             self._contact.report(report.epoch + 1, figures, self._so_far(figures))
         super().epoch(stage, report)

@@ -1,5 +1,6 @@
 """Tune's scheduler: asks the driver whether a trial goes on after an epoch."""
 
+import json
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -26,8 +27,8 @@ class RungScheduler(FIFOScheduler):  # type: ignore[misc]
         job = self._live.get(trial.trial_id)
         if job is None or "epoch" not in result:
             return str(TrialScheduler.CONTINUE)
-        figures = {name: float(value) for name, value in result["figures"].items()}
-        goes_on = self._supply.keep_going(job, int(result["epoch"]), figures)
+        # A text, because Tune takes mappings apart.
+        goes_on = self._supply.keep_going(job, int(result["epoch"]), json.loads(result["figures"]))
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The worker's process: a Tune trainable that runs one job after another."""
 
+import json
 import os
 import queue
 import threading
@@ -95,7 +96,7 @@ class _Run:
         self._said.put(answer)
 
     def _report(self, epoch: int, figures: Mapping[str, float], so_far: Answer) -> None:
-        self._said.put({"epoch": epoch, "figures": dict(figures), "so_far": so_far.to_json()})
+        self._said.put({"epoch": epoch, "figures": json.dumps(dict(figures)), "so_far": so_far.to_json()})
 
 
 def _device_lost(answer: Answer) -> bool:
