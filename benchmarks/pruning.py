@@ -33,7 +33,6 @@ METHODS: dict[str, dict[str, object]] = {
     "nni-l1": {"method": "nni-l1"},
     "nni-fpgm": {"method": "nni-fpgm"},
     "random": {"method": "random"},
-    "latency": {"method": "hfp", "allocate": "latency"},
 }
 """Settings by the name in the table."""
 FIGURES = ("mAP", "rank1", "macs", "params", "latency_ms")
