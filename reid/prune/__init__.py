@@ -20,7 +20,7 @@ from reid.prune.rounds import compose, round_rates
 from reid.prune.selection import bafd_local_ranking, bafd_selection
 from reid.prune.slim import slim, slim_difference
 from reid.prune.storage import load_slim, save_slim
-from reid.prune.units import PruneUnit, Scope, find_units
+from reid.prune.units import PruneUnit, Scope, Span, find_units
 
 __all__ = [
     "METHODS",
@@ -29,6 +29,7 @@ __all__ = [
     "PruneUnit",
     "Pruner",
     "Scope",
+    "Span",
     "bafd_local_ranking",
     "bafd_selection",
     "compose",

@@ -69,8 +69,11 @@ def unit_filters(model: nn.Module, unit: PruneUnit) -> Tensor:
     Returns:
         (unit.width, weights per channel) on the CPU, float64.
     """
-    convs = (cast(nn.Conv2d, model.get_submodule(name)) for name in unit.convs)
-    flat = [conv.weight.detach().to("cpu", torch.float64).flatten(1) for conv in convs]
+    flat = []
+    for name in unit.convs:
+        first = unit.span(name).first
+        rows = cast(nn.Conv2d, model.get_submodule(name)).weight.detach()[first : first + unit.width]
+        flat.append(rows.to("cpu", torch.float64).flatten(1))
     return torch.cat(flat, dim=1)
 
 
@@ -96,7 +99,8 @@ def ranked_units(model: nn.Module, units: Sequence[PruneUnit]) -> list[PruneUnit
     wide = {
         unit.name
         for unit in units
-        if any(cast(nn.Conv2d, model.get_submodule(conv)).kernel_size != (1, 1) for conv in unit.convs)
+        # A linear layer has no kernel; it is pointwise.
+        if any(getattr(model.get_submodule(conv), "kernel_size", (1, 1)) != (1, 1) for conv in unit.convs)
     }
     led = {unit.block for unit in units if unit.block and unit.name in wide}
     return [unit for unit in units if unit.name in wide or unit.block not in led]

@@ -31,17 +31,18 @@ class Hold:
 
     def __init__(self, model: nn.Module, units: Sequence[PruneUnit]) -> None:
         self._units = tuple(units)
-        self._carriers = {unit.name: model.get_submodule(unit.convs[0]) for unit in units}
+        self._buffers: dict[str, tuple[nn.Module, str]] = {}
         self._hooks: list[RemovableHandle] = []
-        for unit in units:
-            carrier = self._carriers[unit.name]
+        for number, unit in enumerate(units):
+            carrier, buffer = model.get_submodule(unit.convs[0]), f"{_BUFFER}_{number}"
+            self._buffers[unit.name] = carrier, buffer
             device = next(carrier.parameters()).device
-            carrier.register_buffer(_BUFFER, torch.zeros(unit.width, dtype=torch.bool, device=device))
+            carrier.register_buffer(buffer, torch.zeros(unit.width, dtype=torch.bool, device=device))
             for name in (*unit.convs, *unit.norms):
-                layer = model.get_submodule(name)
+                layer, first = model.get_submodule(name), unit.span(name).first
                 for parameter in (one for one in layer.parameters(recurse=False) if one.requires_grad):
-                    hook = parameter.register_hook(partial(_still, carrier))  # type: ignore[no-untyped-call]
-                    self._hooks.append(hook)
+                    hook = partial(_still, carrier, buffer, first)
+                    self._hooks.append(parameter.register_hook(hook))  # type: ignore[no-untyped-call]
 
     def take(self, plan: PrunePlan) -> None:
         """Hold what `plan` removes, and nothing else."""
@@ -59,13 +60,15 @@ class Hold:
         """Let everything go, and leave the network as it was built."""
         for hook in self._hooks:
             hook.remove()
-        for carrier in self._carriers.values():
-            delattr(carrier, _BUFFER)
+        for carrier, buffer in self._buffers.values():
+            delattr(carrier, buffer)
 
     def _held(self, unit: PruneUnit) -> Tensor:
-        return cast(Tensor, getattr(self._carriers[unit.name], _BUFFER))
+        return cast(Tensor, getattr(*self._buffers[unit.name]))
 
 
-def _still(carrier: nn.Module, gradient: Tensor) -> Tensor:
-    held = cast(Tensor, getattr(carrier, _BUFFER))
-    return gradient.masked_fill(held.reshape(-1, *[1] * (gradient.dim() - 1)), 0)
+def _still(carrier: nn.Module, buffer: str, first: int, gradient: Tensor) -> Tensor:
+    held = cast(Tensor, getattr(carrier, buffer))
+    stilled = gradient.clone()
+    stilled[first : first + len(held)].masked_fill_(held.reshape(-1, *[1] * (gradient.dim() - 1)), 0)
+    return stilled

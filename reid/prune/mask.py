@@ -40,7 +40,7 @@ def decay(
                 layer = model.get_submodule(name)
                 for parameter in (layer.weight, layer.bias):
                     if parameter is not None:
-                        _scale_rows(cast(Tensor, parameter), removed, factor)
+                        _scale_rows(cast(Tensor, parameter), removed + unit.span(name).first, factor)
 
 
 def _scale_rows(parameter: Tensor, rows: Tensor, factor: float) -> None:

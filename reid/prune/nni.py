@@ -77,7 +77,8 @@ def nni_plan(
         practise: gives the training steps of a copy; asked by "taylor", "slim" and "agp" only.
 
     Raises:
-        ConfigError: NNI is not installed, or "slim" meets a unit without batch normalisation.
+        ConfigError: NNI is not installed, "slim" meets a unit without batch normalisation, or a layer's filters are of
+            several units.
     """
     demand_nni()
     twin = copy.deepcopy(model)
@@ -98,6 +99,11 @@ def nni_plan(
 
 
 def _judged_layers(unit: PruneUnit, pruner: str) -> tuple[str, ...]:
+    layers = unit.norms if pruner == "slim" else unit.convs
+    if shared := [layer for layer in layers if layer in unit.spans]:
+        raise ConfigError(
+            f"NNI judges whole layers, and {shared[0]} is split among units; name a method of our own"
+        )
     if pruner != "slim":
         return unit.convs
     if not unit.norms:

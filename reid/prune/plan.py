@@ -11,11 +11,12 @@ from torch import nn
 
 from reid.config import reject_unknown
 from reid.errors import ConfigError
-from reid.prune.units import PruneUnit, Scope
+from reid.prune.graph import NORMS
+from reid.prune.units import PruneUnit, Scope, Span
 
 __all__ = ["PrunePlan", "kept_count"]
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,12 @@ class PrunePlan:
     @property
     def kept_embedding(self) -> tuple[int, ...] | None:
         """Dimensions of the dense embedding that stay, or None when all do."""
-        return next((self.kept[unit.name] for unit in self.units if unit.is_embedding), None)
+        units = [unit for unit in self.units if unit.is_embedding]
+        if not units:
+            return None
+        spans = {unit.name: unit.span("classifier") for unit in units}
+        gone = {spans[unit.name].first + channel for unit in units for channel in self.removed(unit)}
+        return tuple(channel for channel in range(spans[units[0].name].of) if channel not in gone)
 
     @property
     def removed_share(self) -> float:
@@ -60,13 +66,14 @@ class PrunePlan:
         """
         if set(self.kept) != {unit.name for unit in self.units} or len(self.kept) != len(self.units):
             raise ConfigError("the plan's units and kept channels name different units; make the plan anew")
-        writers: set[str] = set()
+        written: set[tuple[str, int]] = set()
         for unit in self.units:
             _demand_legal(unit, self.kept[unit.name])
             for conv in unit.convs:
-                if conv in writers:
+                own = {(conv, unit.span(conv).first + channel) for channel in range(unit.width)}
+                if not written.isdisjoint(own):
                     raise ConfigError(f"unit {unit.name}: {conv} belongs to two units; make the plan anew")
-                writers.add(conv)
+                written |= own
             _demand_widths(unit, model)
 
     def to_dict(self) -> dict[str, Any]:
@@ -141,26 +148,26 @@ def _demand_legal(unit: PruneUnit, kept: tuple[int, ...]) -> None:
 def _demand_widths(unit: PruneUnit, model: nn.Module) -> None:
     """Every layer of the unit is there, of the right kind and in the unit's width."""
     wanted = (
-        *((name, "out_channels", nn.Conv2d) for name in unit.convs),
-        *((name, "num_features", nn.BatchNorm2d | nn.BatchNorm1d) for name in unit.norms),
-        *((name, "in_channels", nn.Conv2d | nn.Linear) for name in unit.readers),
+        *((name, "out_", (nn.Conv2d, nn.Linear)) for name in unit.convs),
+        *((name, "num_", NORMS) for name in unit.norms),
+        *((name, "in_", (nn.Conv2d, nn.Linear)) for name in unit.readers),
     )
-    for name, attribute, kind in wanted:
+    for name, side, kinds in wanted:
         try:
             layer = model.get_submodule(name)
         except AttributeError:
             raise ConfigError(
                 f"unit {unit.name}: the network has no layer {name}; give its backbone"
             ) from None
-        if attribute == "in_channels" and isinstance(layer, nn.Linear):
-            attribute = "in_features"
-        width = getattr(layer, attribute) if isinstance(layer, kind) else None
-        if width != unit.width:
+        attribute = side + ("channels" if isinstance(layer, nn.Conv2d) else "features")
+        width = getattr(layer, attribute) if isinstance(layer, kinds) else None
+        span = unit.span(name)
+        if width != span.of or not 0 <= span.first <= span.of - unit.width:
             raise ConfigError(
-                f"unit {unit.name}: {name} has {attribute} {width}, the plan was made for {unit.width}; "
+                f"unit {unit.name}: {name} has {attribute} {width}, the plan was made for {span.of}; "
                 "give the dense network it was made from"
             )
-        if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm1d) and not layer.affine:
+        if isinstance(layer, NORMS) and not layer.affine:
             raise ConfigError(f"unit {unit.name}: {name} has no weight to mask; use an affine normalisation")
 
 
@@ -176,5 +183,9 @@ def _unit_from_dict(entry: Mapping[str, Any]) -> tuple[PruneUnit, tuple[int, ...
         convs=tuple(entry["convs"]),
         norms=tuple(entry["norms"]),
         readers=tuple(entry["readers"]),
+        spans={
+            str(layer): Span(first=int(span["first"]), of=int(span["of"]))
+            for layer, span in entry["spans"].items()
+        },
     )
     return unit, tuple(int(channel) for channel in entry["kept"])

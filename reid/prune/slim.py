@@ -2,7 +2,8 @@
 
 import copy
 import math
-from typing import cast
+from collections.abc import Sequence
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,8 @@ from reid.prune.plan import PrunePlan
 from reid.prune.units import PruneUnit
 
 __all__ = ["Widen", "slim", "slim_difference"]
+
+Side = Literal["in", "out"]
 
 
 class Widen(nn.Module):
@@ -58,11 +61,16 @@ def slim(model: ReIDNetwork, plan: PrunePlan) -> ReIDNetwork:
     plan.validate(model)
     small = copy.deepcopy(model)
     small.zero_grad(set_to_none=True)
+    _narrow(small, plan, [unit for unit in plan.units if unit.kind == "group"])
     # Whether scattering pays depends on how far the convolution's inputs have been narrowed.
-    for unit in sorted(plan.units, key=lambda unit: unit.kind == "scatter"):
-        kept = plan.kept[unit.name]
-        if len(kept) < unit.width and (unit.kind == "group" or _scatter_pays(small, unit, len(kept))):
-            _narrow(small, unit, kept)
+    scattered = [unit for unit in plan.units if unit.kind == "scatter" and plan.removed(unit)]
+    scattered = [unit for unit in scattered if _scatter_pays(small, unit, len(plan.kept[unit.name]))]
+    _narrow(small, plan, scattered)
+    for unit in scattered:
+        last = (unit.norms or unit.convs)[-1]
+        layer = small.get_submodule(last)
+        widen = Widen(plan.kept[unit.name], unit.width).to(next(layer.parameters()).device)
+        small.set_submodule(last, nn.Sequential(layer, widen))
     return small
 
 
@@ -93,46 +101,39 @@ def _scatter_pays(model: nn.Module, unit: PruneUnit, kept: int) -> bool:
     return kept * per_channel + kept * unit.width < unit.width * per_channel
 
 
-def _narrow(model: nn.Module, unit: PruneUnit, kept: tuple[int, ...]) -> None:
-    channels = torch.tensor(kept, dtype=torch.long)
-    for name in unit.convs:
-        _keep_outputs(cast(nn.Conv2d, model.get_submodule(name)), channels)
-    for name in unit.norms:
-        _keep_features(cast(nn.BatchNorm2d, model.get_submodule(name)), channels)
-    for name in unit.readers:
-        _keep_inputs(cast(nn.Conv2d | nn.Linear, model.get_submodule(name)), channels)
-    if unit.kind == "scatter":
-        last = (unit.norms or unit.convs)[-1]
-        layer = model.get_submodule(last)
-        device = next(layer.parameters()).device
-        model.set_submodule(last, nn.Sequential(layer, Widen(kept, unit.width).to(device)))
+def _narrow(model: nn.Module, plan: PrunePlan, units: Sequence[PruneUnit]) -> None:
+    """Take from every layer what its units lose, together: a concatenation's reader belongs to many units."""
+    sides: dict[tuple[str, Side], Tensor] = {}
+    for unit in units:
+        removed = torch.tensor(plan.removed(unit), dtype=torch.long)
+        layers: dict[Side, tuple[str, ...]] = {"out": (*unit.convs, *unit.norms), "in": unit.readers}
+        for side, names in layers.items():
+            for name in names:
+                span = unit.span(name)
+                stays = sides.setdefault((name, side), torch.ones(span.of, dtype=torch.bool))
+                stays[removed + span.first] = False
+    for (name, side), stays in sides.items():
+        if not stays.all():
+            _keep_side(model.get_submodule(name), side, stays.nonzero().flatten())
 
 
-def _keep_outputs(conv: nn.Conv2d, channels: Tensor) -> None:
-    if conv.groups > 1:
-        conv.groups = conv.in_channels = len(channels)
-    conv.out_channels = len(channels)
-    _keep(conv, "weight", channels)
-    _keep(conv, "bias", channels)
-
-
-def _keep_features(norm: nn.BatchNorm2d, channels: Tensor) -> None:
-    norm.num_features = len(channels)
-    for name in ("weight", "bias", "running_mean", "running_var"):
-        _keep(norm, name, channels)
-
-
-def _keep_inputs(layer: nn.Conv2d | nn.Linear, channels: Tensor) -> None:
-    if isinstance(layer, nn.Linear):
-        layer.in_features = len(channels)
+def _keep_side(layer: nn.Module, side: Side, channels: Tensor) -> None:
+    count = len(channels)
+    if isinstance(layer, nn.Conv2d):
+        if layer.groups > 1:
+            layer.groups = layer.in_channels = count
+        setattr(layer, f"{side}_channels", count)
+    elif isinstance(layer, nn.Linear):
+        setattr(layer, f"{side}_features", count)
     else:
-        layer.in_channels = len(channels)
-    _keep(layer, "weight", channels, dim=1)
+        cast(nn.BatchNorm2d, layer).num_features = count
+    for name in ("weight", "bias", "running_mean", "running_var") if side == "out" else ("weight",):
+        _keep(layer, name, channels, dim=0 if side == "out" else 1)
 
 
-def _keep(layer: nn.Module, name: str, channels: Tensor, dim: int = 0) -> None:
+def _keep(layer: nn.Module, name: str, channels: Tensor, dim: int) -> None:
     """Replace a parameter or buffer by the part at `channels`."""
-    whole = cast(Tensor | None, getattr(layer, name))
+    whole = cast(Tensor | None, getattr(layer, name, None))
     if whole is None:
         return
     part = whole.detach().index_select(dim, channels.to(whole.device)).contiguous()

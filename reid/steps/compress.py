@@ -64,7 +64,7 @@ def allocate(work: Workshop, dense: Network) -> dict[str, float]:
 
     names = ("method", "allocate", "prune_rate", "knn", "max_layer_rate", "scope")
     parameters = {name: getattr(work.config, name) for name in names}
-    folder, _ = work.stage("allocate", 1, parameters, (dense.key,), compute)
+    folder, _ = work.stage("allocate", 2, parameters, (dense.key,), compute)
     rates: dict[str, float] = read_json(folder / "rates.json")
     return rates
 
@@ -136,7 +136,7 @@ def _prune(
         "rates": dict(rates),
         **stage_parameters(config, "prune"),
     }
-    folder, key = work.stage("prune", 3, parameters, (before.key,), compute)
+    folder, key = work.stage("prune", 4, parameters, (before.key,), compute)
     work.checks |= read_json(folder / "checks.json")
     return _reload(work, data, folder, key, "prune")
 

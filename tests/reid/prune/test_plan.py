@@ -136,9 +136,9 @@ def test_plan_survives_json(name: str, scope: str, any_plan: Callable[..., Prune
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda d: d | {"schema": 2},
+        lambda d: d | {"schema": 1},
         lambda d: d | {"extra": 1},
-        lambda d: {"schema": 1},
+        lambda d: {"schema": 2},
         lambda d: d | {"units": [{**d["units"][0], "kind": "odd"}]},
         lambda d: d | {"units": [{**d["units"][0], "kept": None}]},
         lambda d: d | {"units": [{**d["units"][0], "colour": "red"}]},

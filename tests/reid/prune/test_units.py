@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from reid.errors import ConfigError
 from reid.models import ReIDNetwork
-from reid.prune import PruneUnit, find_units
+from reid.prune import PruneUnit, Span, find_units
 
 NETWORKS = ("resnet18", "osnet_x0_25")
 Build = Callable[[str], ReIDNetwork]
@@ -137,11 +137,56 @@ class Concatenates(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "odd", [nn.Conv2d(8, 8, 1, groups=2), nn.GroupNorm(2, 8), nn.PReLU(8), Concatenates()]
+    "odd", [nn.Conv2d(8, 8, 1, groups=2), nn.GroupNorm(2, 8), nn.PReLU(8), nn.LayerNorm([8, 64, 32])]
 )
 def test_layers_that_cannot_be_narrowed_are_named(odd: nn.Module) -> None:
     with pytest.raises(ConfigError, match="odd"):
         find_units(Tiny(odd), "grouped")
+
+
+def test_channels_that_are_read_twice_stay_whole() -> None:
+    assert [unit.name for unit in find_units(Tiny(Concatenates()), "grouped")] == ["odd.conv"]
+
+
+def test_a_part_of_a_concatenation_is_a_span(network: Build) -> None:
+    units = by_name(network("densenet121"), "grouped")
+    stem, growth = units["features.conv0"], units["features.denseblock1.denselayer2.conv2"]
+    assert (stem.width, growth.width) == (64, 32)
+    assert stem.convs == ("features.conv0",)
+    assert growth.norms[0] == "features.denseblock1.denselayer3.norm1"
+    assert growth.readers[0] == "features.denseblock1.denselayer3.conv1"
+    assert growth.span(growth.norms[0]) == Span(first=96, of=128)
+    assert growth.span("features.transition1.conv") == Span(first=96, of=256)
+    embedding = [unit for unit in units.values() if unit.is_embedding]
+    assert sum(unit.width for unit in embedding) == 1024
+    assert {unit.span("bottleneck").of for unit in embedding} == {1024}
+
+
+def test_inner_units_of_densenet_leave_the_concatenation_alone(network: Build) -> None:
+    model = network("densenet121")
+    assert list(by_name(model, "inner")) == [f"{block}.conv1" for block in model.blocks]
+
+
+def test_halves_of_an_instance_batch_norm_are_units(network: Callable[..., ReIDNetwork]) -> None:
+    units = by_name(network("resnet18", ibn=True), "inner")
+    image, batch = units["layer2.0.conv1"], units["layer2.0.conv1#2"]
+    assert (image.norms, batch.norms) == (("layer2.0.bn1.IN",), ("layer2.0.bn1.BN",))
+    assert image.span("layer2.0.conv1") == Span(first=0, of=128)
+    assert batch.span("layer2.0.conv2") == Span(first=64, of=128)
+    assert batch.span("layer2.0.bn1.BN") == Span(first=0, of=64)
+
+
+@pytest.mark.parametrize("name", ["convnext_tiny", "swin_t"])
+def test_streams_under_a_layer_normalisation_stay_whole(name: str, network: Build) -> None:
+    model = network(name)
+    units = find_units(model, "grouped")
+    assert units == find_units(model, "inner")
+    assert [unit.block for unit in units] == list(model.blocks)
+    for unit in units:
+        (writer,), (reader,) = unit.convs, unit.readers
+        assert (
+            model.get_submodule(writer).out_features == model.get_submodule(reader).in_features == unit.width
+        )
 
 
 def test_an_embedding_straight_from_a_convolution() -> None:
