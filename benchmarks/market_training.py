@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.device import device_slug, write_result
 
-TAUGHT = "softmax+triplet+distill-similarity"
+TAUGHT = "softmax+triplet+distill-similarity+5*distill-embedding"
 COMMON = ["--validation-share", "0.05", "--ema-decay", "0.996", "--ema-start", "0.8", "--validate-every", "5"]
 OSNET = [
     "--backbone",
