@@ -14,8 +14,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import optuna
@@ -105,7 +106,8 @@ def by_nni(dense: ReIDNetwork) -> nn.Module:
     pruner = L1NormPruner(model, [{"op_types": ["Conv2d"], "sparse_ratio": RATE}])
     masks = pruner.compress()[1]
     pruner.unwrap_model()
-    return ModelSpeedup(model, torch.zeros(1, 3, *SIZE), masks).speedup_model()
+    small: nn.Module = ModelSpeedup(model, torch.zeros(1, 3, *SIZE), masks).speedup_model()
+    return small
 
 
 PEERS: dict[str, Callable[[ReIDNetwork], nn.Module]] = {
@@ -125,7 +127,7 @@ def pruned(name: str, folder: Path, rounds: int) -> Figures:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                networks[peer], seconds = taken(lambda work=work: work(dense))
+                networks[peer], seconds = taken(partial(work, dense))
             rows[peer] = {"prune_s": round(seconds, 2)}
         except ConfigError:
             raise
@@ -137,8 +139,8 @@ def pruned(name: str, folder: Path, rounds: int) -> Figures:
             dim = network.eval()(torch.zeros(2, 3, *SIZE)).shape[1]
         spec = InputSpec(height=SIZE[0], width=SIZE[1], mean=MEAN, std=STD, embedding_dim=dim)
         path = folder / f"{name}-{peer}.onnx"
-        export_onnx(network, spec, path)  # type: ignore[arg-type]
-        size = count(network, SIZE)  # type: ignore[arg-type]
+        export_onnx(network, spec, path)
+        size = count(cast(ReIDNetwork, network), SIZE)
         rows[peer] |= {"params": size.params, "macs": size.macs, "size_bytes": path.stat().st_size}
         timers.append(open_artifact(path, Target(threads=1, batch=1)).timer())
     timing = compare(timers, lock=DeviceLock("cpu"), rounds=rounds, seconds=0.5)
