@@ -4,7 +4,8 @@
 
 The dense network is trained for ten epochs with a teacher; 225 identities, three in ten, are held out, and accuracy
 is theirs. A slim network is finetuned for five epochs, and the dense one in the first row for as many more. Every
-finished trial is skipped and an interrupted one goes on. Writes results/pruning-<device>.json and
+finished trial is skipped and an interrupted one goes on. Rows "by latency" take the latency that the same rate spread
+evenly would have. Writes results/pruning-<device>.json and
 docs/images/pruning-methods.png.
 """
 
@@ -36,6 +37,8 @@ METHODS: dict[str, dict[str, object]] = {
     "nni-l1": {"method": "nni-l1"},
     "nni-fpgm": {"method": "nni-fpgm"},
     "random": {"method": "random"},
+    "bafd, by latency": {"method": "bafd", "allocate": "latency"},
+    "hfp, by latency": {"method": "hfp", "allocate": "latency"},
 }
 """Settings by the name in the table."""
 FIGURES = ("mAP", "rank1", "macs", "params", "latency_ms")
@@ -44,17 +47,18 @@ PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "pruning-met
 
 def run(name: str, rate: float, options: argparse.Namespace) -> dict[str, Any]:
     """One trial through the command line; its figures."""
-    out: Path = options.runs / f"{name}-{rate:g}"
+    out: Path = options.runs / f"{name.replace(', ', '-').replace(' ', '-')}-{rate:g}"
     if not (out / "trial.json").is_file():
         call = command("trial", "--space", options.runs / "space.yaml", "--data", options.data, "--out", out)
         call += ["--cache", str(options.cache), "--set", f"prune_rate={rate}"]
         call += [part for key, value in METHODS[name].items() for part in ("--set", f"{key}={value}")]
-        with out.with_suffix(".log").open("a") as log:
+        with out.with_name(f"{out.name}.log").open("a") as log:
             subprocess.run(call, check=True, stdout=log, stderr=log)
     trial = json.loads((out / "trial.json").read_text())
     return {
         **{figure: trial["metrics"][figure] for figure in FIGURES},
         "latency_trusted": trial["latency_trusted"],
+        "allocation": trial["checks"].get("allocation"),
         "slim_max_abs_difference": trial["checks"].get("slim_max_abs_difference"),
         "seconds": {
             stage: sum(row["seconds"] for row in trial["curves"] if row["stage"] == stage)

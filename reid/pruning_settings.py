@@ -17,7 +17,11 @@ class PruningSettings(TrainingSettings):
     Attributes:
         method: name in `reid.prune.METHODS`, or "none".
         prune_rate: share of filters removed, 0 <= r < 1.
-        allocate: how the rate is spread over the layers; "auto" is the method's own way.
+        allocate: how the rate is spread over the layers; "auto" is the method's own way. "latency" takes what loses
+            least importance within `latency_budget` or `macs_budget`.
+        latency_budget: with `allocate` "latency": largest latency of the slimmed float network, as a share of the dense
+            one's, in (0, 1); None, without `macs_budget`, is what `prune_rate` would give, spread evenly.
+        macs_budget: the same of multiply-accumulates.
         max_layer_rate: largest rate of one layer that "bafd" allocation gives, in (0, 1).
         prune_rounds: how often the network is pruned, slimmed and finetuned on the way to the prune rate, each
             time by the same factor; >= 1.
@@ -39,7 +43,9 @@ class PruningSettings(TrainingSettings):
 
     method: str = "bafd"
     prune_rate: float = 0.5
-    allocate: Literal["auto", "uniform", "bafd"] = "auto"
+    allocate: Literal["auto", "uniform", "bafd", "latency"] = "auto"
+    latency_budget: float | None = None
+    macs_budget: float | None = None
     max_layer_rate: float = 0.9
     prune_rounds: int = 1
     prune_epochs: int = 5
@@ -65,6 +71,7 @@ class PruningSettings(TrainingSettings):
             value = getattr(self, name)
             demand(value is None or 0 <= value < 1, name, value, "0 <= rate < 1")
         demand(0 < self.max_layer_rate < 1, "max_layer_rate", self.max_layer_rate, "0 < rate < 1")
+        self._check_budgets()
         rate = self.finetune_learning_rate
         demand(0 < rate < math.inf, "finetune_learning_rate", rate, "above 0")
         for name, least in _LEAST.items():
@@ -74,6 +81,13 @@ class PruningSettings(TrainingSettings):
         demand(self.zero_epochs <= self.prune_epochs, "zero_epochs", self.zero_epochs, "at most prune_epochs")
         several = self.prune_rounds > 1 and self.scope != "grouped"
         demand(not several, "prune_rounds", self.prune_rounds, "1 unless scope is grouped")
+
+    def _check_budgets(self) -> None:
+        given = [name for name in ("latency_budget", "macs_budget") if getattr(self, name) is not None]
+        for name in given:
+            demand(0 < getattr(self, name) < 1, name, getattr(self, name), "a share between 0 and 1")
+            demand(self.allocate == "latency", "allocate", self.allocate, f"latency where {name} is set")
+        demand(len(given) < 2, "macs_budget", self.macs_budget, "left out where latency_budget is set")
 
 
 _LEAST = {

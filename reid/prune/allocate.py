@@ -14,7 +14,7 @@ from reid.errors import ConfigError
 from reid.prune.selection import bafd_local_ranking
 from reid.prune.units import PruneUnit
 
-__all__ = ["ALLOCATIONS", "layer_rates", "ranked_units", "unit_filters"]
+__all__ = ["ALLOCATIONS", "layer_filters", "layer_rates", "ranked_units", "unit_filters"]
 
 
 def layer_rates(
@@ -69,12 +69,17 @@ def unit_filters(model: nn.Module, unit: PruneUnit) -> Tensor:
     Returns:
         (unit.width, weights per channel) on the CPU, float64.
     """
-    flat = []
+    return torch.cat(layer_filters(model, unit), dim=1)
+
+
+def layer_filters(model: nn.Module, unit: PruneUnit) -> list[Tensor]:
+    """The filters of a unit, those of each convolution: (unit.width, weights per channel) on the CPU, float64."""
+    found = []
     for name in unit.convs:
         first = unit.span(name).first
         rows = cast(nn.Conv2d, model.get_submodule(name)).weight.detach()[first : first + unit.width]
-        flat.append(rows.to("cpu", torch.float64).flatten(1))
-    return torch.cat(flat, dim=1)
+        found.append(rows.to("cpu", torch.float64).flatten(1))
+    return found
 
 
 def _walk(scores: Mapping[str, np.ndarray], caps: Mapping[str, int], prune_rate: float) -> dict[str, int]:

@@ -19,7 +19,7 @@ from reid.export.spec import InputSpec
 from reid.runtime.base import Opened, demand_cpu
 from reid.runtime.inspection import inspect
 
-__all__ = ["IR_FILES", "IR_KEYS", "OpenVinoRuntime", "load_openvino"]
+__all__ = ["IR_FILES", "IR_KEYS", "OpenVinoRuntime", "compile_graph", "load_openvino"]
 
 IR_FILES = ("model.xml", "model.bin")
 """Graph and weights of an IR inside a package."""
@@ -88,6 +88,17 @@ def load_openvino() -> ModuleType:
         return importlib.import_module("openvino")
     except ImportError as error:
         raise NoDevice(f"the target openvino needs its package: pip install openvino ({error})") from error
+
+
+def compile_graph(content: bytes, threads: int) -> Any:
+    """Any ONNX graph, compiled in float32.
+
+    Raises:
+        NoDevice: openvino is not installed.
+        ArtifactError: OpenVINO refuses the graph.
+    """
+    openvino, nowhere = load_openvino(), Path("a graph in memory")
+    return _compile(openvino, _read(openvino, nowhere, content), nowhere, threads, "f32")
 
 
 def _read_ir(openvino: ModuleType, path: Path) -> Any:

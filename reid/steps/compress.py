@@ -1,5 +1,6 @@
 """Steps 3 to 5: say how much each layer loses, prune, slim and finetune, in one round or several."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,7 @@ from reid.prune import (
     slim_difference,
     unit_rates,
 )
+from reid.steps.budget import budget_parameters, rates_within_budget
 from reid.steps.data import TrialData
 from reid.steps.dense import Network, dense_skeleton, fit, stage_parameters
 from reid.steps.practice import decided_by_nni
@@ -57,14 +59,25 @@ def rounding(config: TrialConfig) -> int:
 
 def allocate(work: Workshop, dense: Network) -> dict[str, float]:
     """Share of its channels that each unit of the dense network loses in the end."""
+    config = work.config
+    by_budget = config.allocate == "latency"
 
     def compute(folder: Path) -> None:
-        with work.lock.shared():
-            write_json(folder / "rates.json", unit_rates(dense.model, work.config))
+        if by_budget:
+            found = dataclasses.asdict(rates_within_budget(work, dense.model, rounding(config)))
+            write_json(folder / "rates.json", found.pop("rates"))
+            write_json(folder / "allocation.json", found)
+        else:
+            with work.lock.shared():
+                write_json(folder / "rates.json", unit_rates(dense.model, config))
 
     names = ("method", "allocate", "prune_rate", "knn", "max_layer_rate", "scope")
-    parameters = {name: getattr(work.config, name) for name in names}
+    parameters = {name: getattr(config, name) for name in names}
+    if by_budget:
+        parameters |= {"round_to": rounding(config), "seed": config.seed, **budget_parameters(config)}
     folder, _ = work.stage("allocate", 2, parameters, (dense.key,), compute)
+    if by_budget:
+        work.checks["allocation"] = read_json(folder / "allocation.json")
     rates: dict[str, float] = read_json(folder / "rates.json")
     return rates
 

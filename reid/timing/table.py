@@ -15,7 +15,7 @@ from reid.files import read_json, write_json
 from reid.timing.latency import Latency
 from reid.timing.machine import cores, cpu_name
 
-__all__ = ["LatencyTable"]
+__all__ = ["LatencyTable", "table_folder"]
 
 _VERSION = 1
 _VARIABLE = "REID_PARETO_LATENCIES"
@@ -29,7 +29,7 @@ class LatencyTable:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder or _default_folder()
+        self._folder = folder or table_folder()
 
     def find(self, network: Mapping[str, Any]) -> tuple[dict[str, float], Latency] | None:
         """Figures of an equal network, or None where it was never timed here.
@@ -58,7 +58,8 @@ class LatencyTable:
         return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
 
 
-def _default_folder() -> Path:
+def table_folder() -> Path:
+    """Where this user's measurements on this machine are kept: $REID_PARETO_LATENCIES, or the user's cache."""
     if chosen := os.environ.get(_VARIABLE):
         return Path(chosen)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

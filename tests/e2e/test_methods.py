@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from reid.errors import ConfigError
+from reid.models import build, count
 from reid.prune import METHODS
 from search.cli import app
 
@@ -98,7 +99,16 @@ def test_rounds_halve_again_and_again(trial: Any) -> None:
             "prune_schedule must be auto, constant, asymptotic or cubic, got 'linear'",
         ),
         ({"zero_epochs": 3}, "zero_epochs must be at most prune_epochs, got 3"),
-        ({"allocate": "even"}, "allocate must be auto, uniform or bafd, got 'even'"),
+        ({"allocate": "even"}, "allocate must be auto, uniform, bafd or latency, got 'even'"),
+        ({"macs_budget": 0.5}, "allocate must be latency where macs_budget is set, got 'auto'"),
+        (
+            {"allocate": "latency", "latency_budget": 1.5},
+            "latency_budget must be a share between 0 and 1, got 1.5",
+        ),
+        (
+            {"allocate": "latency", "latency_budget": 0.5, "macs_budget": 0.5},
+            "macs_budget must be left out where latency_budget is set, got 0.5",
+        ),
     ],
     ids=str,
 )
@@ -108,3 +118,12 @@ def test_wrong_settings_are_refused_before_any_work(
     with pytest.raises(ConfigError) as refused:
         trial(**settings)
     assert message in str(refused.value)
+
+
+def test_an_allocation_by_budget_says_what_it_reached(trial: Any) -> None:
+    found = trial(method="bafd", allocate="latency", macs_budget=0.4)
+    allocation = found["checks"]["allocation"]
+    assert (allocation["by"], allocation["budget"]) == ("macs", 0.4)
+    dense = count(build("resnet18", 3), (64, 32)).macs
+    assert found["metrics"]["macs"] / dense == pytest.approx(allocation["reached"])
+    assert allocation["reached"] <= 0.4 * 1.02
