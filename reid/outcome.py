@@ -16,12 +16,14 @@ class StageReport:
         name: of the stage.
         key: content key; empty for stages that are never cached, such as timing.
         seconds: wall time that this trial spent in it, >= 0.
+        cpu_seconds: processor time of this process and its children meanwhile, all cores together, >= 0.
         cached: whether the stage was there already.
     """
 
     name: str
     key: str
     seconds: float
+    cpu_seconds: float
     cached: bool
 
 

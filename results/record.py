@@ -18,7 +18,7 @@ from reid.errors import ConfigError, StudyDamaged
 
 __all__ = ["BASELINE_NUMBER", "RECORD_SCHEMA", "STATUSES", "Record", "one_line", "utc_now"]
 
-RECORD_SCHEMA = 1
+RECORD_SCHEMA = 2
 BASELINE_NUMBER = -1
 STATUSES = ("complete", "infeasible", "stopped", "failed")
 
@@ -39,7 +39,8 @@ class Record:
         latency_trusted: False keeps the trial off the front.
         violations: text of each broken limit -> by how much, in the metric's unit; empty when feasible.
         error: {"kind", "message"} of a trial that failed (or of a parity check); the message is one line.
-        stages: {"name", "key", "seconds", "cached"} of each stage, in order.
+        stages: {"name", "key", "seconds", "cached"} of each stage, in order, those of attempts that failed first;
+            where known also "cpu_seconds" and "gpu_seconds", and "lost": true where it was begun and not finished.
         curves: what each epoch reported, in order.
         checks: figures of the invariants, e.g. parity_min_cosine.
         artifact: folder relative to the study, or None.
@@ -146,6 +147,7 @@ def utc_now() -> str:
 _LEAVES = frozenset((str, int, bool, type(None)))
 _MAPPINGS = ("params", "config", "metrics", "violations", "checks", "worker", "versions")
 _STAGE_KEYS = {"name", "key", "seconds", "cached"}
+_STAGE_TIMES = ("seconds", "cpu_seconds", "gpu_seconds")
 # ECMA-48: CSI sequences, then strings (OSC, DCS, PM, APC, SOS) up to their terminator, then two-byte escapes.
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-~]"
@@ -183,10 +185,10 @@ def _spelt(where: tuple[Any, ...]) -> str:
 
 def _check_identity(record: Record) -> None:
     _demand(
-        type(record.schema) is int and record.schema == RECORD_SCHEMA,
+        type(record.schema) is int and 1 <= record.schema <= RECORD_SCHEMA,
         "schema",
         record.schema,
-        str(RECORD_SCHEMA),
+        f"1 to {RECORD_SCHEMA}",
     )
     _demand(type(record.number) is int and record.number >= BASELINE_NUMBER, "number", record.number, ">= -1")
     _demand(type(record.attempt) is int and record.attempt >= 1, "attempt", record.attempt, "at least 1")
@@ -199,13 +201,16 @@ def _check_identity(record: Record) -> None:
 
 
 def _check_stage(stage: dict[str, Any]) -> None:
-    _demand(stage.keys() == _STAGE_KEYS, "stages", stage, f"of {', '.join(sorted(_STAGE_KEYS))}")
+    known = _STAGE_KEYS <= stage.keys() <= _STAGE_KEYS | {*_STAGE_TIMES, "lost"}
+    _demand(known, "stages", stage, f"of {', '.join(sorted(_STAGE_KEYS))}")
     _demand(
         isinstance(stage["name"], str) and isinstance(stage["key"], str), "stages", stage, "named by text"
     )
-    seconds = stage["seconds"]
-    _demand(_is_number(seconds) and seconds >= 0, "stages.seconds", seconds, "at least 0")
-    _demand(type(stage["cached"]) is bool, "stages.cached", stage["cached"], "true or false")
+    for name in _STAGE_TIMES:
+        seconds = stage.get(name, 0)
+        _demand(_is_number(seconds) and seconds >= 0, f"stages.{name}", seconds, "at least 0")
+    for name in ("cached", "lost"):
+        _demand(type(stage.get(name, False)) is bool, f"stages.{name}", stage.get(name), "true or false")
 
 
 def _clean_error(error: Any) -> dict[str, str] | None:

@@ -15,11 +15,11 @@ __all__ = ["csv_text", "table_of"]
 def table_of(records: Sequence[Record]) -> pa.Table:
     """One row per record, in the order given.
 
-    Columns: number, attempt, status, feasible, latency_trusted, started_at, finished_at, seconds (of all
-    stages), artifact, error.kind, error.message, protocol; then `params.NAME` (searched), `metrics.NAME`,
-    `violations.LIMIT`, `seconds.STAGE`, each for every name that occurs, null where a record has none; last
-    `config`, `checks`, `worker` and `versions` as JSON texts. A column whose values are not all of one simple
-    type holds texts: lists and mixtures as JSON.
+    Columns: number, attempt, status, feasible, latency_trusted, started_at, finished_at, seconds, cpu_seconds,
+    gpu_seconds (of all stages), artifact, error.kind, error.message, protocol; then `params.NAME` (searched),
+    `metrics.NAME`, `violations.LIMIT`, `seconds.STAGE`, each for every name that occurs, null where a record has
+    none; last `config`, `checks`, `worker` and `versions` as JSON texts. A column whose values are not all of one
+    simple type holds texts: lists and mixtures as JSON.
     """
     rows = [_row(record) for record in records]
     names = [*_FIXED, *sorted({name for row in rows for name in row} - {*_FIXED, *_DOCUMENTS}), *_DOCUMENTS]
@@ -39,7 +39,8 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 _FIXED = {
     "number": pa.int64(), "attempt": pa.int64(), "status": pa.string(), "feasible": pa.bool_(),
     "latency_trusted": pa.bool_(), "started_at": pa.string(), "finished_at": pa.string(),
-    "seconds": pa.float64(), "artifact": pa.string(), "error.kind": pa.string(), "error.message": pa.string(),
+    "seconds": pa.float64(), "cpu_seconds": pa.float64(), "gpu_seconds": pa.float64(),
+    "artifact": pa.string(), "error.kind": pa.string(), "error.message": pa.string(),
     "protocol": pa.string(),
 }  # fmt: skip
 _DOCUMENTS = ("config", "checks", "worker", "versions")
@@ -56,7 +57,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 def _row(record: Record) -> dict[str, Any]:
     row = {name: getattr(record, name) for name in _FIXED if hasattr(record, name)}
-    row["seconds"] = float(sum(stage["seconds"] for stage in record.stages))
+    for name in ("seconds", "cpu_seconds", "gpu_seconds"):
+        row[name] = float(sum(stage.get(name, 0.0) for stage in record.stages))
     row |= {f"error.{key}": text for key, text in (record.error or {}).items()}
     for group in ("params", "metrics", "violations"):
         row |= {f"{group}.{name}": value for name, value in getattr(record, group).items()}

@@ -12,6 +12,7 @@ from typing import Any
 
 from reid.errors import ReidParetoError, Stopped
 from reid.files import write_volatile
+from reid.stopwatch import Stopwatch
 from search.jobs import Job, Sign
 from search.logs import append_line, trim
 
@@ -46,6 +47,7 @@ class Contact:
         self._job = job
         self._said = ""
         self._stage: tuple[str, float] | None = None
+        self._spent: list[dict[str, Any]] = list(job.payload.get("spent_before", ()))
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="signs-of-life", daemon=True)
 
@@ -56,6 +58,9 @@ class Contact:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        # Most jobs of a simulator compute no stage and were over before the first sign.
+        if self._spent:
+            self._give_sign(0)
 
     def __call__(self, line: str) -> None:
         """Put a line on the next sign and into the log."""
@@ -63,12 +68,21 @@ class Contact:
         append_line(self._job.log, line)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Note that a stage is being computed; the driver ends one that takes longer than allowed."""
+    def stage(self, key: str) -> Iterator[None]:
+        """Note that a stage is being computed, and what it cost; the driver ends one that takes longer than allowed.
+
+        Args:
+            key: its key in the cache, which begins with its name.
+        """
+        name, spent, done = key.partition("-")[0], Stopwatch(), False
         self._stage = (name, time.monotonic())
         try:
             yield
+            done = True
         finally:
+            times = {"seconds": spent.seconds, "cpu_seconds": spent.cpu_seconds}
+            row = {"name": name, "key": key, **times, "cached": False}
+            self._spent.append(row if done else row | {"lost": True})
             self._stage = None
 
     @property
@@ -92,13 +106,16 @@ class Contact:
             count += 1
             if self._job.stop_request.exists():
                 self._halt.set()
-            # A full disk is told by the trial itself; a missing sign only makes it look silent.
-            with contextlib.suppress(ReidParetoError, OSError):
-                write_volatile(self._job.sign_of_life, self._sign(count).to_json())
-                trim(self._job.log)
+            self._give_sign(count)
+
+    def _give_sign(self, count: int) -> None:
+        # A full disk is told by the trial itself; a missing sign only makes it look silent.
+        with contextlib.suppress(ReidParetoError, OSError):
+            write_volatile(self._job.sign_of_life, self._sign(count).to_json())
+            trim(self._job.log)
 
     def _sign(self, count: int) -> Sign:
         stage: dict[str, Any] = {}
         if (now := self._stage) is not None:
             stage = {"stage": now[0], "stage_s": time.monotonic() - now[1]}
-        return Sign(count=count, said=self._said, **stage)
+        return Sign(count=count, said=self._said, spent=tuple(self._spent), **stage)

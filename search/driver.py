@@ -20,6 +20,7 @@ from search.failures import MAX_IDENTICAL_FAILURES, FailureRun
 from search.feedback import tell_of
 from search.halving import Halving, HalvingSettings
 from search.jobs import Answer, Job
+from search.ledger import Rows, spent_by
 from search.logs import keep_log
 from search.monitor import Monitor
 from search.planner import baseline_config, resolve_limits, trial_config
@@ -53,12 +54,14 @@ class Driver:
         halving: HalvingSettings | None = None,
         max_identical_failures: int = MAX_IDENTICAL_FAILURES,
         still_ours: Callable[[], None] = lambda: None,
+        gpus_per_trial: float | None = None,
+        spent: Mapping[int, Rows] | None = None,
     ) -> None:
         self.failure: Exception | None = None
         self.stopping = False
         self._study, self._space, self._sampler = study, space, sampler
         self._trials, self._function, self._data_root, self._monitor = trials, function, data_root, monitor
-        self._still_ours = still_ours
+        self._still_ours, self._gpus, self._spent = still_ours, gpus_per_trial, spent or {}
         self._seed = int(study.definition["seed"])
         self._running: dict[tuple[int, int], Begun] = {}
         self._again: deque[Begun] = deque()
@@ -148,8 +151,8 @@ class Driver:
             self._left -= 1
             self._sampler.adopt(note.number, note.params)
             config = trial_config(self._space, note.params, self._seed)
-            begun = self._begun(note.number, note.attempt, note.params, config)
-            self._again.append(begun)
+            spent = self._spent.get(note.number, ())
+            self._again.append(self._begun(note.number, note.attempt, note.params, config, spent=spent))
 
     def _begin_baseline(self) -> Job:
         return self._start(self._begun(BASELINE_NUMBER, 1, {}, baseline_config(self._space, self._seed)))
@@ -161,12 +164,18 @@ class Driver:
 
     def _begin_again(self, before: Begun) -> Job:
         config = TrialConfig.from_dict(before.config)
-        attempt = before.job.attempt + 1
-        begun = self._begun(before.job.number, attempt, before.params, config, before.retries)
+        attempt, spent = before.job.attempt + 1, spent_by(before.job)
+        begun = self._begun(before.job.number, attempt, before.params, config, before.retries, spent)
         return self._start(dataclasses.replace(begun, smaller=before.smaller))
 
     def _begun(
-        self, number: int, attempt: int, params: dict[str, Any], config: TrialConfig, retries: int = 0
+        self,
+        number: int,
+        attempt: int,
+        params: dict[str, Any],
+        config: TrialConfig,
+        retries: int = 0,
+        spent: Rows = (),
     ) -> Begun:
         baseline = self._baseline
         payload = {
@@ -183,6 +192,7 @@ class Driver:
             "baseline_worker": baseline.worker if baseline else {},
             "kernel_ms_at_start": baseline.checks.get("kernel_ms") if baseline else None,
             "early_stopping": self._halving is not None,
+            **({"spent_before": list(spent)} if spent else {}),
         }
         job = Job(
             number=number,
@@ -191,7 +201,14 @@ class Driver:
             work=work_folder(self._study.path.resolve(), number, attempt),
             payload=payload,
         )
-        return Begun(job=job, params=params, config=config.to_dict(), started_at=utc_now(), retries=retries)
+        return Begun(
+            job=job,
+            params=params,
+            config=config.to_dict(),
+            started_at=utc_now(),
+            retries=retries,
+            gpus=self._gpus,
+        )
 
     def _start(self, begun: Begun) -> Job:
         job = begun.job

@@ -30,7 +30,7 @@ class Staged:
 
         def noted(folder: Path) -> None:
             self._contact.go_on()
-            with self._contact.stage(key.partition("-")[0]):
+            with self._contact.stage(key):
                 compute(folder)
 
         self._contact.go_on()

@@ -1,10 +1,10 @@
 """What the driver and the runner say to each other, in plain values; neither knows how the other works."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from reid.errors import ConfigError
 
@@ -61,10 +61,13 @@ class Job:
     work: Path
     payload: dict[str, Any] = field(default_factory=dict)
 
+    SIGN: ClassVar[str] = "alive.json"
+    """Name of that file within `work`."""
+
     @property
     def sign_of_life(self) -> Path:
         """File that the worker writes again and again while it lives."""
-        return self.work / "alive.json"
+        return self.work / self.SIGN
 
     @property
     def stop_request(self) -> Path:
@@ -101,17 +104,18 @@ class Sign:
         said: last line that the trial said.
         stage: what is being computed; empty between stages.
         stage_s: for how long, in seconds.
+        spent: stages computed by the job's attempts so far, as records hold them.
     """
 
     count: int
     said: str = ""
     stage: str = ""
     stage_s: float = 0.0
+    spent: Sequence[dict[str, Any]] = ()
 
     def to_json(self) -> str:
         """One JSON text."""
-        values = {"count": self.count, "said": self.said, "stage": self.stage, "stage_s": self.stage_s}
-        return json.dumps(values)
+        return json.dumps(asdict(self))
 
     @classmethod
     def read(cls, path: Path) -> Self | None:

@@ -10,6 +10,7 @@ from reid.config import Limit
 from reid.errors import ConfigError
 from results import Record
 from search.jobs import Answer, Job
+from search.ledger import gpus_held, spent_by, with_gpu_seconds
 
 __all__ = ["Begun", "library_versions", "record_of"]
 
@@ -27,6 +28,7 @@ class Begun:
         started_at: ISO 8601, UTC.
         retries: how often it was begun again after a failure that may pass.
         smaller: setting -> (value asked for, value used), where it is run again in less memory.
+        gpus: share of GPUs that it was given; None is one, where there are any.
     """
 
     job: Job
@@ -35,6 +37,7 @@ class Begun:
     started_at: str
     retries: int = 0
     smaller: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    gpus: float | None = None
 
 
 def library_versions() -> dict[str, str]:
@@ -69,21 +72,25 @@ def record_of(
         "config": begun.config, "started_at": begun.started_at, "finished_at": finished_at,
         "worker": answer.worker, "versions": library_versions(),
     }  # fmt: skip
+    gpus = gpus_held(begun.gpus, answer.worker)
+    spent: dict[str, Any] = {"stages": with_gpu_seconds(spent_by(begun.job), gpus)}
     if answer.error is not None:
-        return Record(**known, status=status, error=answer.error)
+        return Record(**known, **spent, status=status, error=answer.error)
     outcome = answer.outcome or {}
     problem = _bad_metric(outcome, objectives)
     if problem is not None:
-        return Record(**known, status="failed", error={"kind": "bad_metric", "message": problem})
+        return Record(**known, **spent, status="failed", error={"kind": "bad_metric", "message": problem})
     try:
         facts = _facts(outcome, limits)
+        before = begun.job.payload.get("spent_before", ())
+        facts["stages"] = with_gpu_seconds([*before, *facts["stages"]], gpus)
         if begun.smaller:
             changes = {name: list(values) for name, values in begun.smaller.items()}
             facts["checks"] = {**facts["checks"], "smaller": changes}
         return Record(**known, **facts)
     except (ConfigError, TypeError, AttributeError, KeyError, ValueError) as error:
         message = f"{type(error).__name__}: {error}"
-        return Record(**known, status="failed", error={"kind": "bad_outcome", "message": message})
+        return Record(**known, **spent, status="failed", error={"kind": "bad_outcome", "message": message})
 
 
 def _facts(outcome: Mapping[str, Any], limits: Sequence[Limit]) -> dict[str, Any]:

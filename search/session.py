@@ -14,6 +14,7 @@ from search.failures import MAX_IDENTICAL_FAILURES
 from search.halving import HalvingSettings, with_evaluations
 from search.interrupt import interrupts
 from search.jobs import Resources, Supply
+from search.ledger import spent_before_resuming
 from search.monitor import Monitor
 from search.opening import Data, check_fits, open_or_create
 from search.planner import baseline_config, check_space
@@ -87,6 +88,7 @@ def search(
     check_space(space)
     baseline_config(space)
     warm = observations(warm_start, space, data)
+    resources = resources or Resources()
     with hold_study(path) as held:
         study = held.bind(
             open_or_create(held.folder, space, data, seed=seed, sampler=sampler, warm_start=warm.taken)
@@ -96,6 +98,7 @@ def search(
         if chosen.capacity is not None and trials > chosen.capacity:
             raise ConfigError(f"the grid of this space has {chosen.capacity} points; lower --trials to that")
         check_fits(space, study.records(), study.started())
+        spent = spent_before_resuming(study)
         # Whatever an earlier driver's workers left there was never committed.
         remove_tree(study.path / "work")
         monitor = Monitor(console or Console(quiet=True), trials, space.objectives)
@@ -112,8 +115,10 @@ def search(
             halving=halving,
             max_identical_failures=max_identical_failures,
             still_ours=held.check,
+            gpus_per_trial=resources.gpus_per_trial,
+            spent=spent,
         )
-        _run(driver, monitor, resources or Resources(), runner or run_jobs)
+        _run(driver, monitor, resources, runner or run_jobs)
         rebuild_table(study)
         if driver.failure is not None:
             raise driver.failure

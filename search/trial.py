@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +77,7 @@ def _plain(outcome: TrialOutcome, checks: Mapping[str, Any]) -> dict[str, Any]:
         "latency": dict(outcome.latency),
         "latency_trusted": outcome.latency_trusted,
         "violations": dict(outcome.violations),
-        "stages": [
-            {"name": stage.name, "key": stage.key, "seconds": stage.seconds, "cached": stage.cached}
-            for stage in outcome.stages
-        ],
+        "stages": [asdict(stage) for stage in outcome.stages],
         "curves": [dict(row) for row in outcome.curves],
         "checks": {**outcome.checks, **checks},
         "artifact": None if outcome.artifact is None else str(outcome.artifact),

@@ -1,6 +1,5 @@
 """What every step of a trial needs: its configuration, the stage cache, the device lock and a log."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from reid.config import TrialConfig
 from reid.outcome import StageReport
 from reid.stages import StageCache, stage_key
+from reid.stopwatch import Stopwatch
 from reid.timing import DeviceLock
 from reid.train import Silent, Watcher
 
@@ -65,18 +65,22 @@ class Workshop:
             The stage's folder, to be read only, and its key.
         """
         key = stage_key(name, version, parameters, inputs)
-        start = time.perf_counter()
+        spent = Stopwatch()
         folder, cached = self._cache.get_or_compute(key, compute)
-        seconds = time.perf_counter() - start
-        self.stages.append(StageReport(name=name, key=key, seconds=seconds, cached=cached))
+        seconds = spent.seconds
+        self.stages.append(
+            StageReport(name=name, key=key, seconds=seconds, cpu_seconds=spent.cpu_seconds, cached=cached)
+        )
         self.say(f"{name}: {'from the cache' if cached else f'{seconds:.1f} s'}")
         return folder, key
 
     @contextmanager
     def uncached(self, name: str) -> Iterator[None]:
         """Note a stage that is never cached, such as timing."""
-        start = time.perf_counter()
+        spent = Stopwatch()
         yield
-        seconds = time.perf_counter() - start
-        self.stages.append(StageReport(name=name, key="", seconds=seconds, cached=False))
+        seconds = spent.seconds
+        self.stages.append(
+            StageReport(name=name, key="", seconds=seconds, cpu_seconds=spent.cpu_seconds, cached=False)
+        )
         self.say(f"{name}: {seconds:.1f} s")

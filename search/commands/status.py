@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from results.cost import saved_seconds, stage_seconds
+from results.cost import lost_seconds, saved_seconds, stage_seconds
 from results.hold import driver_of
 from results.record import STATUSES, one_line
 from results.study import Study, front_of, open_study
@@ -67,7 +67,10 @@ def examine_study(study: Study, *, salvage: bool = False) -> dict[str, Any]:
         "baseline": baseline.metrics if baseline else None,
         "failures": dict(Counter(r.error["kind"] for r in records if r.status == "failed" and r.error)),
         "seconds": stage_seconds(costed),
+        "cpu_seconds": stage_seconds(costed, "cpu_seconds"),
+        "gpu_seconds": stage_seconds(costed, "gpu_seconds"),
         "saved_seconds": saved_seconds(costed),
+        "lost_seconds": lost_seconds(costed),
         "damaged": list(study.damaged()) if salvage else [],
     }
 
@@ -117,6 +120,11 @@ def _metrics_text(metrics: Mapping[str, float]) -> str:
 def _cost_text(found: Mapping[str, Any]) -> str:
     stages = ", ".join(f"{name} {duration_text(seconds)}" for name, seconds in found["seconds"].items())
     total = duration_text(sum(found["seconds"].values()))
-    return (
-        f"{total}{f' ({stages})' if stages else ''}; the cache saved {duration_text(found['saved_seconds'])}"
+    held = "".join(
+        f"; {name} {duration_text(sum(found[key].values()))}"
+        for name, key in (("CPU", "cpu_seconds"), ("GPU", "gpu_seconds"))
+        if any(found[key].values())
     )
+    lost = f"; failures cost {duration_text(found['lost_seconds'])}" if found["lost_seconds"] else ""
+    saved = duration_text(found["saved_seconds"])
+    return f"{total}{f' ({stages})' if stages else ''}{held}; the cache saved {saved}{lost}"

@@ -16,6 +16,7 @@ from results.sealed import read_sealed, write_sealed
 from tests.results.samples import failed_record, make_record
 
 GOLDEN = Path(__file__).parent / "golden" / "record-v1.json"
+GOLDEN_2 = GOLDEN.with_name("record-v2.json")
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -25,9 +26,19 @@ plain = st.recursive(
 
 
 def test_golden_file_is_read_and_written_alike(tmp_path: Path) -> None:
+    """Schema 1, which knew wall time only, and stays what it is."""
     record = Record.from_dict(read_sealed(GOLDEN), GOLDEN)
-    assert record == make_record()
+    assert record == make_record(schema=1)
     assert write_sealed(tmp_path / "record.json", record.to_dict()).read_bytes() == GOLDEN.read_bytes()
+
+
+def test_golden_file_of_schema_2_is_read_and_written_alike(tmp_path: Path) -> None:
+    """Processor and GPU time, and a first attempt whose last stage was lost."""
+    record = Record.from_dict(read_sealed(GOLDEN_2), GOLDEN_2)
+    assert record.schema == RECORD_SCHEMA == 2
+    assert [stage.get("lost", False) for stage in record.stages] == [False, True, False, False]
+    assert record.stages[0]["gpu_seconds"] == 60.25
+    assert write_sealed(tmp_path / "record.json", record.to_dict()).read_bytes() == GOLDEN_2.read_bytes()
 
 
 def test_checksum_of_the_golden_file_is_that_of_its_canonical_body() -> None:
@@ -105,7 +116,7 @@ def test_from_dict_is_strict_and_names_the_file() -> None:
         ({**whole, "colour": 1}, "unknown key 'colour'"),
         (missing, "missing key 'metrics'"),
         ({**whole, "attempt": 0}, "attempt must be at least 1"),
-        ({**whole, "schema": RECORD_SCHEMA + 1}, "schema 2 is newer than 1"),
+        ({**whole, "schema": RECORD_SCHEMA + 1}, "schema 3 is newer than 2"),
         ({**whole, "schema": 0}, "schema must be 1"),
         ({**whole, "schema": True}, "schema"),
     ):

@@ -135,7 +135,7 @@ def _deaf(job: Job, contact: Contact) -> None:
 
 
 def _endless(job: Job, contact: Contact) -> None:
-    with contact.stage("dense"):
+    with contact.stage("dense-endless"):
         while True:
             time.sleep(0.1)
 
