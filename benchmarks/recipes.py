@@ -1,0 +1,66 @@
+"""Which loss a student learns best by: ResNet-18 at 128x64 from nothing, ten epochs, 225 identities held out.
+
+    python -m benchmarks.recipes RUNS --data DATA --teacher 0277.xml [--only NAME ...]
+
+Run from the repository; finished runs are skipped and interrupted ones go on. Accuracy is that of the held-out
+identities of Market-1501. Writes results/recipes-<device>.json.
+"""
+
+import argparse
+import json
+import subprocess
+from pathlib import Path
+
+from benchmarks.device import write_result
+from benchmarks.market_training import command
+
+COMMON = [
+    "--backbone", "resnet18", "--input-size", "128x64", "--validation-share", "0.3", "--validate-every", "5",
+    "--epochs", "10", "--teacher-spec", "omz",
+]  # fmt: skip
+ADAM = ["--learning-rate", "7e-4"]
+RECIPES = {
+    "base": ["--loss", "softmax+triplet+distill-similarity", *ADAM],
+    "pure": ["--loss", "distill-similarity+5*distill-embedding", *ADAM],
+    "both": ["--loss", "softmax+triplet+distill-similarity+5*distill-embedding", *ADAM],
+    "both15": ["--loss", "softmax+triplet+distill-similarity+15*distill-embedding", *ADAM],
+    "pure-adamw": [
+        "--loss", "distill-similarity+5*distill-embedding", "--learning-rate", "1e-3", "--optimizer", "adamw",
+        "--weight-decay", "0.1",
+    ],
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--teacher", type=Path, required=True, help="person-reidentification-retail-0277.xml")
+    parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES))
+    options = parser.parse_args()
+    options.runs.mkdir(parents=True, exist_ok=True)
+    found = {}
+    for name in options.only:
+        out = options.runs / name
+        if not (out / "trial.json").is_file():
+            call = command("train", "--data", options.data, "--out", out, "--cache", options.runs / "cache")
+            call += [*COMMON, *RECIPES[name], "--teacher", str(options.teacher)]
+            with out.with_suffix(".log").open("a") as log:
+                subprocess.run(call, check=True, stdout=log, stderr=log)
+        trial = json.loads((out / "trial.json").read_text())
+        found[name] = {
+            "settings": RECIPES[name],
+            **{figure: round(trial["metrics"][figure], 4) for figure in ("mAP", "rank1")},
+            "mAP_by_epoch": {
+                row["epoch"] + 1: round(row["val_mAP"], 4)
+                for row in trial["curves"]
+                if row.get("val_mAP") is not None
+            },
+        }
+    write_result("recipes", {"common": COMMON, "recipes": found})
+
+
+if __name__ == "__main__":
+    main()
