@@ -22,7 +22,7 @@ class PruningSettings(TrainingSettings):
         latency_budget: with `allocate` "latency": largest latency of the slimmed float network, as a share of the dense
             one's, in (0, 1); None, without `macs_budget`, is what `prune_rate` would give, spread evenly.
         macs_budget: the same of multiply-accumulates.
-        max_layer_rate: largest rate of one layer that "bafd" allocation gives, in (0, 1).
+        max_layer_rate: largest rate of one layer that "bafd" and "latency" allocation give, in (0, 1).
         prune_rounds: how often the network is pruned, slimmed and finetuned on the way to the prune rate, each
             time by the same factor; >= 1.
         prune_epochs: epochs of soft pruning, >= 1; methods that prune at once take no notice of it.

@@ -4,13 +4,14 @@ import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from reid.config import TrialConfig
-from reid.errors import ConfigError
+from reid.errors import ConfigError, ResourceError
 from reid.export import MODEL_FILE, export_onnx
 from reid.models import ReIDNetwork, count
 from reid.prune import find_units, kept_count, slim
@@ -59,7 +60,8 @@ class Allocation:
 def budget_parameters(config: TrialConfig) -> dict[str, Any]:
     """Whatever an allocation by budget depends on besides the network, as JSON values."""
     by_latency = config.macs_budget is None
-    machine = {"target": dataclasses.asdict(config.target), "cpu": cpu_name()} if by_latency else {}
+    target = {"target": dataclasses.asdict(config.target), "version": metadata.version(config.target.runtime)}
+    machine = {**target, "cpu": cpu_name()} if by_latency else {}
     return {
         "latency_budget": config.latency_budget,
         "macs_budget": config.macs_budget,
@@ -82,6 +84,7 @@ def rates_within_budget(work: Workshop, model: ReIDNetwork, round_to: int) -> Al
 
     Raises:
         ConfigError: the budget is too small for the network, or the target's runtime cannot time layers.
+        ResourceError: a budget that can be met was not, because timings were disturbed.
     """
     config = work.config
     units = find_units(model, config.scope)
@@ -91,7 +94,7 @@ def rates_within_budget(work: Workshop, model: ReIDNetwork, round_to: int) -> Al
     dense = costs.total([unit.width for unit in units])
     budget = config.macs_budget or config.latency_budget
     if budget is None:
-        budget = whole.share({unit.name: config.prune_rate for unit in units})
+        budget = whole.share({unit.name: min(config.prune_rate, config.max_layer_rate) for unit in units})
     losses = [_losses(model, unit, own) for unit, own in zip(units, options, strict=True)]
     found: list[Allocation] = []
     # Sums in another order end in other last digits.
@@ -111,7 +114,7 @@ def rates_within_budget(work: Workshop, model: ReIDNetwork, round_to: int) -> Al
         if budget * (1 - BELOW) <= found[-1].reached <= budget * (1 + ABOVE) or inner == least:
             break
         inner = max(_corrected(inner / dense, found[-1].reached, budget) * dense, least)
-    return _best(found)
+    return _best(found, narrowest=inner == least)
 
 
 def _corrected(asked: float, reached: float, budget: float) -> float:
@@ -121,11 +124,16 @@ def _corrected(asked: float, reached: float, budget: float) -> float:
     return (budget - fixed) / (1 - fixed) if fixed < 1 else 0.0
 
 
-def _best(found: Sequence[Allocation]) -> Allocation:
-    """The costliest that keeps within the budget."""
+def _best(found: Sequence[Allocation], *, narrowest: bool) -> Allocation:
+    """The costliest that keeps within the budget; where none does, whether that may pass is told by the error."""
     within = [one for one in found if one.reached <= one.budget * (1 + ABOVE)]
     if not within:
         nearest = min(found, key=lambda one: one.reached)
+        if not narrowest:
+            raise ResourceError(
+                f"no network within {nearest.by}_budget {nearest.budget:.3g} was found in {len(found)} tries, the "
+                f"nearest takes {nearest.reached:.3g}; the machine was too busy to time networks"
+            )
         raise ConfigError(
             f"{nearest.by}_budget {nearest.budget:.3g}: the nearest network found takes {nearest.reached:.3g} of the "
             "dense one's; raise the budget or max_layer_rate"

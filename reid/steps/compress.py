@@ -74,6 +74,8 @@ def allocate(work: Workshop, dense: Network) -> dict[str, float]:
     names = ("method", "allocate", "prune_rate", "knn", "max_layer_rate", "scope")
     parameters = {name: getattr(config, name) for name in names}
     if by_budget:
+        if config.latency_budget or config.macs_budget:
+            del parameters["prune_rate"]  # no use is made of it
         parameters |= {"round_to": rounding(config), "seed": config.seed, **budget_parameters(config)}
     folder, _ = work.stage("allocate", 2, parameters, (dense.key,), compute)
     if by_budget:

@@ -16,7 +16,8 @@ def chord_distances(accuracy: list[float], latency: list[float]) -> list[float]:
     x = (x - x.min()) / (x.max() - x.min())
     y = np.array(accuracy)
     y = (y - y.min()) / (y.max() - y.min())
-    start, end = np.argmin(x), np.argmax(x)
+    # Both rise; two latencies may be one after scaling.
+    start, end = 0, len(x) - 1
     ex, ey = x[end] - x[start], y[end] - y[start]
     return list((ex * (y - y[start]) - ey * (x - x[start])) / np.hypot(ex, ey))
 

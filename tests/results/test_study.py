@@ -93,7 +93,7 @@ def test_a_newer_record_is_refused_with_its_version(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     path = commit(study, make_record(0))
     write_sealed(path, {**read_sealed(path), "schema": 7})
-    with pytest.raises(StudyDamaged, match=r"000000\.json: schema 7 is newer than 1"):
+    with pytest.raises(StudyDamaged, match=r"000000\.json: schema 7 is newer than 2"):
         study.records()
 
 
