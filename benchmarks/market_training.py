@@ -10,11 +10,11 @@ at the end.
 import argparse
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks.device import device_slug, write_result
+from benchmarks.runs import command, run_logged, runs_parser
 
 TAUGHT = "softmax+triplet+distill-similarity+5*distill-embedding"
 COMMON = ["--validation-share", "0.05", "--ema-decay", "0.996", "--ema-start", "0.8", "--validate-every", "5"]
@@ -57,11 +57,6 @@ STUDENTS = {
 }
 
 
-def command(*arguments: object) -> list[str]:
-    """The command line of this checkout."""
-    return [sys.executable, "-m", "search.cli", *map(str, arguments)]
-
-
 def train(name: str, run: Path, options: argparse.Namespace) -> None:
     """Train one student; the log of every attempt goes to RUNS/NAME.log."""
     values = {"weights": options.weights, "teacher": options.teacher}
@@ -69,8 +64,7 @@ def train(name: str, run: Path, options: argparse.Namespace) -> None:
     call = command(
         "train", "--data", options.data, "--out", run, "--cache", run.parent / "cache", *COMMON, *settings
     )
-    with run.with_suffix(".log").open("a") as log:
-        subprocess.run(call, check=True, stdout=log, stderr=log)
+    run_logged(call, run)
 
 
 def figures(run: Path, data: Path) -> dict[str, Any]:
@@ -95,14 +89,8 @@ def figures(run: Path, data: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("runs", type=Path)
-    parser.add_argument("--data", type=Path, required=True)
+    parser = runs_parser(__doc__, STUDENTS)
     parser.add_argument("--weights", type=Path, required=True, help="OSNet x0.25 trained on Market-1501.")
-    parser.add_argument("--teacher", type=Path, required=True, help="person-reidentification-retail-0277.xml")
-    parser.add_argument("--only", nargs="+", choices=STUDENTS, default=list(STUDENTS))
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
     for name in options.only:

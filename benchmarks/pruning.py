@@ -11,14 +11,13 @@ docs/images/pruning-methods.png.
 
 import argparse
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from benchmarks.device import write_result
-from benchmarks.market_training import command
+from benchmarks.runs import command, run_logged, runs_parser
 from reid.files import write_atomic, write_with
 
 FIXED = {
@@ -52,8 +51,7 @@ def run(name: str, rate: float, options: argparse.Namespace) -> dict[str, Any]:
         call = command("trial", "--space", options.runs / "space.yaml", "--data", options.data, "--out", out)
         call += ["--cache", str(options.cache), "--set", f"prune_rate={rate}"]
         call += [part for key, value in METHODS[name].items() for part in ("--set", f"{key}={value}")]
-        with out.with_name(f"{out.name}.log").open("a") as log:
-            subprocess.run(call, check=True, stdout=log, stderr=log)
+        run_logged(call, out)
     trial = json.loads((out / "trial.json").read_text())
     return {
         **{figure: trial["metrics"][figure] for figure in FIGURES},
@@ -90,16 +88,8 @@ def draw(rows: dict[str, dict[str, Any]], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("runs", type=Path)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--teacher", type=Path, required=True, help="person-reidentification-retail-0277.xml")
+    parser = runs_parser(__doc__, [name for name in METHODS if name != "none"])
     parser.add_argument("--cache", type=Path, help="stages; RUNS/cache when left out")
-    parser.add_argument(
-        "--only", nargs="+", choices=METHODS, default=[name for name in METHODS if name != "none"]
-    )
     parser.add_argument("--rates", nargs="+", type=float, default=[0.5, 0.7, 0.9])
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)

@@ -6,13 +6,10 @@ Run from the repository; finished runs are skipped and interrupted ones go on. A
 identities of Market-1501. Writes results/recipes-<device>.json.
 """
 
-import argparse
 import json
-import subprocess
-from pathlib import Path
 
 from benchmarks.device import write_result
-from benchmarks.market_training import command
+from benchmarks.runs import command, run_logged, runs_parser
 
 COMMON = [
     "--backbone", "resnet18", "--input-size", "128x64", "--validation-share", "0.3", "--validate-every", "5",
@@ -32,14 +29,7 @@ RECIPES = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("runs", type=Path)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--teacher", type=Path, required=True, help="person-reidentification-retail-0277.xml")
-    parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES))
-    options = parser.parse_args()
+    options = runs_parser(__doc__, RECIPES).parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
     found = {}
     for name in options.only:
@@ -47,8 +37,7 @@ def main() -> None:
         if not (out / "trial.json").is_file():
             call = command("train", "--data", options.data, "--out", out, "--cache", options.runs / "cache")
             call += [*COMMON, *RECIPES[name], "--teacher", str(options.teacher)]
-            with out.with_suffix(".log").open("a") as log:
-                subprocess.run(call, check=True, stdout=log, stderr=log)
+            run_logged(call, out)
         trial = json.loads((out / "trial.json").read_text())
         found[name] = {
             "settings": RECIPES[name],

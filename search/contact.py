@@ -82,8 +82,9 @@ class Contact:
         finally:
             times = {"seconds": spent.seconds, "cpu_seconds": spent.cpu_seconds}
             row = {"name": name, "key": key, **times, "cached": False}
-            self._spent.append(row if done else row | {"lost": True})
+            # First, so that no sign tells of the stage twice.
             self._stage = None
+            self._spent.append(row if done else row | {"lost": True})
 
     @property
     def stopping(self) -> bool:

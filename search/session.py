@@ -77,12 +77,7 @@ def search(
         SearchPaused: trial after trial failed in the same way.
         KeyboardInterrupt: stopped by a signal before all trials were there.
     """
-    if trials < 1:
-        raise ConfigError(f"--trials must be at least 1, got {trials}")
-    if seed is not None and not 0 <= seed <= _MOST_SEED:
-        raise ConfigError(f"--seed must be 0 to {_MOST_SEED}, got {seed}")
-    if sampler is not None:
-        reject_unknown([sampler], SAMPLERS, "sampler")
+    _check_request(trials, seed, sampler)
     if halving is not None:
         space = with_evaluations(space, halving)
     check_space(space)
@@ -125,6 +120,15 @@ def search(
         if driver.stopping and not driver.complete:
             raise KeyboardInterrupt
     return open_study(path)
+
+
+def _check_request(trials: int, seed: int | None, sampler: str | None) -> None:
+    if trials < 1:
+        raise ConfigError(f"--trials must be at least 1, got {trials}")
+    if seed is not None and not 0 <= seed <= _MOST_SEED:
+        raise ConfigError(f"--seed must be 0 to {_MOST_SEED}, got {seed}")
+    if sampler is not None:
+        reject_unknown([sampler], SAMPLERS, "sampler")
 
 
 def _run(

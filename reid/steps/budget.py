@@ -2,8 +2,9 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ class Allocation:
         predicted: the same by the sum over layers.
         lost: importance lost, see `importance_lost`.
         tries: slim networks that were looked at.
+        trusted: whether the machine was quiet while the one chosen was timed; of "macs" always.
     """
 
     rates: Mapping[str, float]
@@ -55,6 +57,7 @@ class Allocation:
     predicted: float
     lost: float
     tries: int
+    trusted: bool
 
 
 def budget_parameters(config: TrialConfig) -> dict[str, Any]:
@@ -94,27 +97,29 @@ def rates_within_budget(work: Workshop, model: ReIDNetwork, round_to: int) -> Al
     dense = costs.total([unit.width for unit in units])
     budget = config.macs_budget or config.latency_budget
     if budget is None:
-        budget = whole.share({unit.name: min(config.prune_rate, config.max_layer_rate) for unit in units})
+        budget, _ = whole.share({unit.name: min(config.prune_rate, config.max_layer_rate) for unit in units})
     losses = [_losses(model, unit, own) for unit, own in zip(units, options, strict=True)]
     found: list[Allocation] = []
     # Sums in another order end in other last digits.
     least = costs.total([own[-1] for own in options]) * (1 + 1e-9)
     inner = max(budget * dense, least)
     for attempt in range(1, MOST_TRIES + 1):
+        narrowest = inner == least
         at = widths_within(options, losses, costs, inner)
         widths = [own[place] for own, place in zip(options, at, strict=True)]
         rates = {unit.name: 1 - width / unit.width for unit, width in zip(units, widths, strict=True)}
+        reached, trusted = whole.share(rates)
         found.append(
             Allocation(
-                rates=rates, by=whole.by, budget=budget, reached=whole.share(rates),
+                rates=rates, by=whole.by, budget=budget, reached=reached, trusted=trusted,
                 predicted=costs.total(widths) / dense, tries=attempt,
                 lost=sum(own[place] for own, place in zip(losses, at, strict=True)),
             )
         )  # fmt: skip
-        if budget * (1 - BELOW) <= found[-1].reached <= budget * (1 + ABOVE) or inner == least:
+        if budget * (1 - BELOW) <= reached <= budget * (1 + ABOVE) or narrowest:
             break
-        inner = max(_corrected(inner / dense, found[-1].reached, budget) * dense, least)
-    return _best(found, narrowest=inner == least)
+        inner = max(_corrected(inner / dense, reached, budget) * dense, least)
+    return _best(found, narrowest=narrowest)
 
 
 def _corrected(asked: float, reached: float, budget: float) -> float:
@@ -170,25 +175,34 @@ class _Whole:
         self._work, self._model, self._round_to = work, model, round_to
         self.by = "latency" if work.config.macs_budget is None else "macs"
 
-    def share(self, rates: Mapping[str, float]) -> float:
+    def share(self, rates: Mapping[str, float]) -> tuple[float, bool]:
+        """Cost of the network slimmed by `rates`, and whether to trust it."""
         config = self._work.config
         with self._work.lock.shared():
             plan = planned(self._model, config, rates=rates, round_to=self._round_to)
             small = slim(self._model, plan)
         if self.by == "macs":
-            return count(small, config.input_size).macs / count(self._model, config.input_size).macs
-        with tempfile.TemporaryDirectory(prefix="reid-pareto-budget-") as folder:
-            timers = [
-                self._timer(network, Path(folder) / name)
-                for name, network in (("dense", self._model), ("slim", small))
-            ]
-            timing = compare(
-                timers, lock=self._work.lock, rounds=10, seconds=0.3, threads=config.target.threads
-            )
-        return float(np.median(timing.rounds_ms[1] / timing.rounds_ms[0]))
+            return count(small, config.input_size).macs / self._dense_macs, True
+        timing = compare(
+            [self._dense_timer, self._timer(small)],
+            lock=self._work.lock,
+            rounds=10,
+            seconds=0.3,
+            threads=config.target.threads,
+        )
+        return float(np.median(timing.rounds_ms[1] / timing.rounds_ms[0])), timing.trusted
 
-    def _timer(self, network: ReIDNetwork, folder: Path) -> Any:
-        folder.mkdir()
-        with self._work.lock.shared():
-            artifact = export_onnx(network, input_spec(self._work.config, network), folder / MODEL_FILE)
-        return open_artifact(artifact.path, self._work.config.target).timer()
+    @cached_property
+    def _dense_macs(self) -> int:
+        return count(self._model, self._work.config.input_size).macs
+
+    @cached_property
+    def _dense_timer(self) -> Callable[[], None]:
+        return self._timer(self._model)
+
+    def _timer(self, network: ReIDNetwork) -> Callable[[], None]:
+        config = self._work.config
+        with tempfile.TemporaryDirectory(prefix="reid-pareto-budget-") as folder:
+            with self._work.lock.shared():
+                artifact = export_onnx(network, input_spec(config, network), Path(folder) / MODEL_FILE)
+            return open_artifact(artifact.path, config.target).timer()

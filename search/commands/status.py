@@ -125,6 +125,10 @@ def _cost_text(found: Mapping[str, Any]) -> str:
         for name, key in (("CPU", "cpu_seconds"), ("GPU", "gpu_seconds"))
         if any(found[key].values())
     )
-    lost = f"; failures cost {duration_text(found['lost_seconds'])}" if found["lost_seconds"] else ""
+    lost = (
+        f"; failures and interruptions cost {duration_text(found['lost_seconds'])}"
+        if found["lost_seconds"]
+        else ""
+    )
     saved = duration_text(found["saved_seconds"])
     return f"{total}{f' ({stages})' if stages else ''}{held}; the cache saved {saved}{lost}"

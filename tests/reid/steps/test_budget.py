@@ -42,7 +42,7 @@ def test_a_budget_of_macs_is_met_by_the_network_as_a_whole(tmp_path: Path, share
     reached = count(small, SIZE).macs / count(dense, SIZE).macs
     assert found.reached == pytest.approx(reached)
     assert 0.9 * share <= reached <= 1.02 * share
-    assert found.by == "macs"
+    assert (found.by, found.trusted) == ("macs", True)
     assert max(found.rates.values()) <= work.config.max_layer_rate
 
 
