@@ -28,6 +28,7 @@ METRICS = (
 _BASELINE = {"method": "none", "quantization": "fp32"}
 _OWN_KEYS = ("dataset", "target")
 _SPLIT = ("seed", "validation_share")
+_BUDGETS = ("latency_budget", "macs_budget")
 _PATHS = ("weights", "teacher", "teacher_spec")
 _DENSE = "dense"
 
@@ -96,6 +97,11 @@ def check_space(space: Space) -> None:
         raise ConfigError(
             f"{split} decides who the validation identities are, and trials judged on different ones do not "
             "compare; put it under fixed"
+        )
+    budget = next((name for name in _BUDGETS if space.fixed.get(name) is not None), None)
+    if budget and "prune_rate" in space.parameters:
+        raise ConfigError(
+            f"prune_rate is searched but has no effect beside a fixed {budget}; search {budget} in its place"
         )
     Target.from_dict(space.target)
     reject_unknown(space.objectives, METRICS, f"objective of space {space.name}:")

@@ -120,8 +120,16 @@ def test_wrong_settings_are_refused_before_any_work(
     assert message in str(refused.value)
 
 
-def test_an_allocation_by_budget_says_what_it_reached(trial: Any) -> None:
-    found = trial(method="bafd", allocate="latency", macs_budget=0.4)
+@pytest.mark.parametrize(
+    "settings",
+    [{"method": "bafd"}, {"method": "hfp", "prune_rounds": 2}, {"method": "nni-l1"}],
+    ids=["soft", "in rounds", "nni"],
+)
+def test_an_allocation_by_budget_says_what_it_reached(settings: dict[str, Any], trial: Any) -> None:
+    if settings["method"].startswith("nni-"):
+        pytest.importorskip("nni", reason="nni is an extra")
+    found = trial(**settings, allocate="latency", macs_budget=0.4)
+    assert found["checks"]["slim_max_abs_difference"] <= 1e-4
     allocation = found["checks"]["allocation"]
     assert (allocation["by"], allocation["budget"]) == ("macs", 0.4)
     dense = count(build("resnet18", 3), (64, 32)).macs

@@ -53,6 +53,10 @@ def test_values_go_before_fixed_settings_and_a_fixed_seed_stays() -> None:
         ({"parameters": {"target": {"choice": ["a"]}}}, "target is a key of its own"),
         ({"parameters": {"seed": {"choice": [0, 1]}}}, "seed decides .* put it under fixed"),
         ({"parameters": {"validation_share": {"float": [0.1, 0.3]}}}, "validation_share decides"),
+        (
+            {"fixed": {"method": "hfp", "allocate": "latency", "latency_budget": 0.4}},
+            "prune_rate is searched but has no effect beside a fixed latency_budget; search latency_budget",
+        ),
         ({"parameters": {"prune_rate": {"float": [0.3, 1.5]}}}, "prune_rate must be 0 <= rate < 1, got 1.5"),
         ({"parameters": {"input_size": {"choice": [[96, 48], [96]]}}}, "input_size must be"),
         ({"parameters": {"knn": {"choice": [2, "many"]}}}, "knn must be int, got 'many'"),
