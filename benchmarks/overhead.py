@@ -64,7 +64,7 @@ def bare(trials: int) -> dict[str, Any]:
 
     import ray
     from ray import tune
-    from ray.tune import Callback, RunConfig, TuneConfig, Tuner
+    from ray.tune import Callback, CheckpointConfig, RunConfig, TuneConfig, Tuner
 
     class NoOp(tune.Trainable):  # type: ignore[misc]
         def setup(self, config: dict[str, Any]) -> None:
@@ -88,7 +88,12 @@ def bare(trials: int) -> dict[str, Any]:
             tune.with_resources(NoOp, {"cpu": 1}),
             param_space={"x": tune.uniform(0, 1)},
             tune_config=TuneConfig(num_samples=trials, reuse_actors=True),
-            run_config=RunConfig(storage_path=folder, verbose=0, callbacks=[Clock()]),
+            run_config=RunConfig(
+                storage_path=folder,
+                verbose=0,
+                callbacks=[Clock()],
+                checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
+            ),
         ).fit()
         ray.shutdown()
     start = len(times) // 10
