@@ -26,7 +26,10 @@ PROGRAM = "embed.py"
 
 _SCHEMA = 1
 _FROM_ARTIFACT = ("model.onnx", "input_spec.json")
-_LEAST_VERSIONS = {"onnxruntime": "1.22", "openvino": "2025.0", "numpy": "2.0", "pillow": "11"}
+_LEAST_VERSIONS = {
+    "onnxruntime": "1.22", "openvino": "2025.0", "torch": "2.13", "numpy": "2.0", "pillow": "11",
+}  # fmt: skip
+_PACKAGES = {"torchscript": "torch", "torchscript-qnnpack": "torch"}
 # What may be told of the machine: names of hosts and users stay behind.
 _DEVICE_KEYS = ("device", "cpu", "gpu", "cores")
 
@@ -99,9 +102,11 @@ def requirements(runtime: str) -> str:
     """What the program of a package needs, as pip reads it.
 
     Args:
-        runtime: name of the package that runs the network: "onnxruntime" or "openvino".
+        runtime: that the package's network is made for.
     """
-    return "".join(f"{name}>={_LEAST_VERSIONS[name]}\n" for name in (runtime, "numpy", "pillow"))
+    return "".join(
+        f"{name}>={_LEAST_VERSIONS[name]}\n" for name in (_PACKAGES.get(runtime, runtime), "numpy", "pillow")
+    )
 
 
 def figures_on_test(fact: Mapping[str, Any] | None) -> dict[str, float]:

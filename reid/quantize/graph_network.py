@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from reid.models import ReIDNetwork
 from reid.quantize.fake_quantize import ActivationQuantizer, channel_scales, quantize_weight
 from reid.quantize.graph_parts import Layer, Parts, take_apart
-from reid.quantize.operators import OPERATORS
+from reid.runtime.operators import OPERATORS
 
 __all__ = ["GraphNetwork"]
 

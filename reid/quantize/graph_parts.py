@@ -4,18 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from reid.errors import ArtifactError
-from reid.quantize.operators import OPERATORS, attributes_of
 from reid.quantize.precisions import WEIGHTED, layer_of
+from reid.runtime.operators import OPERATORS, attributes_of
+from reid.runtime.torch_graph import Constants, dequantized
 
-__all__ = ["Constants", "Layer", "Parts", "Step", "take_apart"]
-
-Constants = Mapping[str, NDArray[Any]]
+__all__ = ["Layer", "Parts", "Step", "take_apart"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +90,7 @@ def take_apart(quantized: onnx.ModelProto, floats: onnx.ModelProto) -> Parts:
     constants: dict[str, NDArray[Any]] = dict(stored)
     grids: dict[str, tuple[float, int]] = {}
     grid_of: dict[str, str] = {}
-    dequantized: dict[str, onnx.NodeProto] = {}
+    reads: dict[str, onnx.NodeProto] = {}
     steps: list[Step] = []
     for node in quantized.graph.node:
         source, target = node.input[0], node.output[0]
@@ -101,8 +99,8 @@ def take_apart(quantized: onnx.ModelProto, floats: onnx.ModelProto) -> Parts:
             grid_of[target] = node.input[1]
             steps.append(Step(operator="Quantize", inputs=(source,), output=target, grid=node.input[1]))
         elif node.op_type == "DequantizeLinear" and source in stored:
-            dequantized[target] = node
-            constants[target] = before.get(source.removesuffix("_quantized"), _dequantize(node, stored))
+            reads[target] = node
+            constants[target] = before.get(source.removesuffix("_quantized"), dequantized(node, stored))
         elif node.op_type == "DequantizeLinear":
             grid_of[target] = grid_of[source]
             steps.append(Step(operator="Identity", inputs=(source,), output=target))
@@ -111,8 +109,8 @@ def take_apart(quantized: onnx.ModelProto, floats: onnx.ModelProto) -> Parts:
     layers = {
         layer.weight: layer
         for node in reversed(quantized.graph.node)
-        if node.op_type in WEIGHTED and node.input[1] in dequantized and node.input[0] in grid_of
-        for layer in [_layer(node, dequantized, grid_of)]
+        if node.op_type in WEIGHTED and node.input[1] in reads and node.input[0] in grid_of
+        for layer in [_layer(node, reads, grid_of)]
     }
     return Parts(
         steps=tuple(steps), layers=tuple(reversed(layers.values())), grids=grids, constants=constants
@@ -145,16 +143,3 @@ def _layer(
         bias_scale=bias.input[1] if bias else "",
         grid=grid_of[node.input[0]],
     )
-
-
-def _dequantize(node: onnx.NodeProto, stored: Constants) -> NDArray[np.float32]:
-    """A constant that is no weight of a layer, such as a factor."""
-    levels = stored[node.input[0]].astype(np.float32)
-    scale = stored[node.input[1]]
-    zero = stored[node.input[2]].astype(np.float32) if len(node.input) > 2 else np.zeros_like(scale)
-    if scale.ndim:
-        axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
-        shape = [-1 if dim == axis else 1 for dim in range(levels.ndim)]
-        scale, zero = scale.reshape(shape), zero.reshape(shape)
-    values: NDArray[np.float32] = (levels - zero) * scale
-    return values

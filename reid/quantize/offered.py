@@ -8,7 +8,8 @@ from reid.errors import ConfigError
 
 __all__ = ["OFFERED", "demand_offered", "offered"]
 
-_INTEGER = frozenset({("onnxruntime", "cpu"), ("openvino", "cpu")})
+_TORCHSCRIPT = frozenset({("torchscript", "cpu"), ("torchscript-qnnpack", "cpu")})
+_INTEGER = frozenset({("onnxruntime", "cpu"), ("openvino", "cpu")}) | _TORCHSCRIPT
 
 OFFERED: dict[str, frozenset[tuple[str, str]]] = {
     "fp32": _INTEGER | {("onnxruntime", "cuda"), ("torch-cuda", "cuda")},
@@ -30,6 +31,15 @@ _REASONS: dict[tuple[str, str, str], str] = {
     ("fp16", "openvino", "cpu"): "it computes fp16 on a few server CPUs only; bf16 is for those too",
     ("bf16", "onnxruntime", "cpu"): "it has no bf16 convolution on CPUs",
     ("int8-dynamic", "openvino", "cpu"): "it has no integer convolution with ranges found at run time",
+    **{
+        (scheme, *place): reason
+        for place in _TORCHSCRIPT
+        for scheme, reason in (
+            ("fp16", "its CPU kernels for fp16 are slower than those for fp32"),
+            ("bf16", "its files are opened in fp32 or int8"),
+            ("int8-dynamic", "it has no integer convolution with ranges found at run time"),
+        )
+    },
 }
 
 

@@ -1,19 +1,18 @@
 """Runtimes: the one place that opens artifacts."""
 
-import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 
 from reid.config import Target, reject_unknown
 from reid.export.artifact import MODEL_FILE
-from reid.runtime.base import Runtime, demand_cpu
-from reid.runtime.onnxruntime import OnnxRuntime
-from reid.runtime.openvino import IR_FILES, OpenVinoRuntime, load_openvino
+from reid.runtime.base import Runtime
+from reid.runtime.openvino import IR_FILES
 from reid.runtime.parity import LEAST_COSINE, check_parity, parity
+from reid.runtime.targets import RUNTIMES, demand_usable, installed_runtimes, usable_devices, version_of
 
 __all__ = [
     "LEAST_COSINE",
     "RUNTIMES",
+    "SCRIPT_FILES",
     "Runtime",
     "check_parity",
     "demand_usable",
@@ -22,13 +21,12 @@ __all__ = [
     "open_artifact",
     "parity",
     "runtime_of",
+    "usable_devices",
+    "version_of",
 ]
 
-RUNTIMES: dict[str, Callable[[Path, Target], Runtime]] = {
-    "onnxruntime": OnnxRuntime,
-    "openvino": OpenVinoRuntime,
-}
-"""Runtimes by the name that `Target.runtime` uses."""
+SCRIPT_FILES = {"torchscript": "model.x86.pt", "torchscript-qnnpack": "model.qnnpack.pt"}
+"""TorchScript inside a package, for programs of its owner; we open the ONNX file beside it."""
 
 
 def open_artifact(path: Path, target: Target) -> Runtime:
@@ -44,28 +42,15 @@ def open_artifact(path: Path, target: Target) -> Runtime:
         ArtifactError: the file cannot be read, or is not one of ours.
     """
     reject_unknown([target.runtime], RUNTIMES, "target.runtime")
-    return RUNTIMES[target.runtime](model_file(path) if path.is_dir() else path, target)
-
-
-def demand_usable(target: Target) -> None:
-    """Refuse a target that cannot be timed on here, before there is anything to open.
-
-    Raises:
-        NoDevice: the runtime cannot use the device, or is not installed.
-    """
-    demand_cpu(target)
-    if target.runtime == "openvino":
-        load_openvino()
+    return RUNTIMES[target.runtime].open(model_file(path) if path.is_dir() else path, target)
 
 
 def runtime_of(folder: Path) -> str:
     """Name of the runtime that a package's folder is made for, told by its model file."""
-    return "openvino" if (folder / IR_FILES[0]).is_file() else "onnxruntime"
-
-
-def installed_runtimes() -> list[str]:
-    """Names of the runtimes that can be used here; openvino is an extra."""
-    return [name for name in RUNTIMES if importlib.util.find_spec(name) is not None]
+    if (folder / IR_FILES[0]).is_file():
+        return "openvino"
+    scripts = (runtime for runtime, name in SCRIPT_FILES.items() if (folder / name).is_file())
+    return next(scripts, "onnxruntime")
 
 
 def model_file(folder: Path) -> Path:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from reid.config import reject_unknown
 from reid.errors import ArtifactError, ConfigError
-from reid.export.artifact import FLOAT_SCHEMES
+from reid.export.artifact import FLOAT_SCHEMES, MODEL_FILE
 from reid.export.metadata import read_metadata
+from reid.runtime import SCRIPT_FILES
 from reid.runtime.base import Runtime
 from reid.runtime.inspection import inspect
 from reid.runtime.openvino import IR_FILES, IR_KEYS, load_openvino
@@ -98,5 +99,21 @@ def _metadata(content: bytes) -> Mapping[str, str]:
     return found
 
 
-CONVERTERS: dict[str, Callable[[bytes, bool], dict[str, bytes]]] = {"openvino": _openvino_ir}
+def _torchscript(runtime: str) -> Callable[[bytes, bool], dict[str, bytes]]:
+    def write(content: bytes, half: bool) -> dict[str, bytes]:
+        from reid.runtime.torchscript import script_bytes  # here, because torch is slow to import
+
+        if half:
+            raise ConfigError(f"{runtime} has no files with halved weights; leave --fp16 out")
+        spec, _ = read_metadata(_metadata(content), "the source")
+        file = script_bytes(content, (spec.height, spec.width), runtime)
+        return {MODEL_FILE: content, SCRIPT_FILES[runtime]: file}
+
+    return write
+
+
+CONVERTERS: dict[str, Callable[[bytes, bool], dict[str, bytes]]] = {
+    "openvino": _openvino_ir,
+    **{runtime: _torchscript(runtime) for runtime in SCRIPT_FILES},
+}
 """Converters by the runtime that opens what they make: (ONNX file, halve the weights) -> files."""

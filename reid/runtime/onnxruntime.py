@@ -1,22 +1,25 @@
-"""ONNX Runtime on CPUs."""
+"""ONNX Runtime on CPUs, and on NVIDIA GPUs where its package for them is installed."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from reid.config import Target
-from reid.errors import UnverifiedError
-from reid.runtime.base import Opened, demand_cpu
+from reid.errors import NoDevice, UnverifiedError
+from reid.runtime.base import Opened
 from reid.runtime.inspection import inspect
 
-__all__ = ["OnnxRuntime", "session_options"]
+__all__ = ["OnnxRuntime", "demand_provider", "session_options"]
+
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
 class OnnxRuntime(Opened):
-    """An ONNX artifact on a CPU, with a fixed number of threads that sleep between operations.
+    """An ONNX artifact with a fixed number of threads that sleep between operations.
 
     Threads that spin while idle are faster alone and far slower beside anything else
     (docs/decisions/0004-export-and-int8.md).
@@ -26,15 +29,15 @@ class OnnxRuntime(Opened):
         """Open `path` on `target`.
 
         Raises:
-            NoDevice: the target is no CPU.
+            NoDevice: this onnxruntime cannot use the device.
             ArtifactError: as in `inspect`; also if ONNX Runtime refuses the graph.
         """
-        demand_cpu(target)
+        demand_provider(target)
         inspected = inspect(path)
         super().__init__(inspected.spec, inspected.scheme, target.batch)
         try:
             self._session = onnxruntime.InferenceSession(
-                inspected.content, session_options(target.threads), providers=["CPUExecutionProvider"]
+                inspected.content, session_options(target.threads), providers=_providers(target.device)
             )
         except Exception as error:  # ONNX Runtime's own errors have no common base but this
             reason = " ".join(str(error).split())
@@ -53,6 +56,26 @@ class OnnxRuntime(Opened):
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         embedding: NDArray[np.float32] = self._session.run(["embedding"], {"images": batch})[0]
         return embedding
+
+
+def demand_provider(target: Target) -> None:
+    """Refuse a device that the installed onnxruntime cannot use.
+
+    Raises:
+        NoDevice: it has no kernels for the device; says which package does.
+    """
+    known = onnxruntime.get_available_providers()
+    if target.device != "cpu" and _CUDA not in known:
+        raise NoDevice(
+            f"target.device {target.device!r}: this onnxruntime runs on 'cpu' only; set device cpu, or install "
+            "onnxruntime-gpu in its place on a machine with an NVIDIA GPU"
+        )
+
+
+def _providers(device: str) -> list[Any]:
+    if device == "cpu":
+        return [_CPU]
+    return [(_CUDA, {"device_id": int(device.partition(":")[2])}), _CPU]
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:

@@ -19,7 +19,7 @@ from reid.export.spec import InputSpec
 from reid.runtime.base import Opened, demand_cpu
 from reid.runtime.inspection import inspect
 
-__all__ = ["IR_FILES", "IR_KEYS", "OpenVinoRuntime", "compile_graph", "load_openvino"]
+__all__ = ["IR_FILES", "IR_KEYS", "OpenVinoRuntime", "compile_graph", "demand_openvino", "load_openvino"]
 
 IR_FILES = ("model.xml", "model.bin")
 """Graph and weights of an IR inside a package."""
@@ -46,7 +46,7 @@ class OpenVinoRuntime(Opened):
             NoDevice: the target is no CPU, or openvino is not installed.
             ArtifactError: as in `inspect`; also if OpenVINO refuses the graph.
         """
-        demand_cpu(target)
+        demand_openvino(target)
         openvino = load_openvino()
         if path.suffix == ".xml":
             model = _read_ir(openvino, path)
@@ -88,6 +88,16 @@ def load_openvino() -> ModuleType:
         return importlib.import_module("openvino")
     except ImportError as error:
         raise NoDevice(f"the target openvino needs its package: pip install openvino ({error})") from error
+
+
+def demand_openvino(target: Target) -> None:
+    """Refuse a target that OpenVINO cannot serve here.
+
+    Raises:
+        NoDevice: the target is no CPU, or openvino is not installed.
+    """
+    demand_cpu(target)
+    load_openvino()
 
 
 def compile_graph(content: bytes, threads: int) -> Any:

@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from reid.prune.budget import importance_lost, widths_within
 from reid.prune.layers import LayerCost, NetworkCosts, macs_of, shapes_of
 from reid.prune.methods import planned
 from reid.prune.units import PruneUnit
-from reid.runtime import open_artifact
+from reid.runtime import open_artifact, version_of
 from reid.steps.deploy import input_spec
 from reid.steps.layer_times import LayerTimes
 from reid.steps.workshop import Workshop
@@ -63,7 +62,7 @@ class Allocation:
 def budget_parameters(config: TrialConfig) -> dict[str, Any]:
     """Whatever an allocation by budget depends on besides the network, as JSON values."""
     by_latency = config.macs_budget is None
-    target = {"target": dataclasses.asdict(config.target), "version": metadata.version(config.target.runtime)}
+    target = {"target": dataclasses.asdict(config.target), "version": version_of(config.target.runtime)}
     machine = {**target, "cpu": cpu_name()} if by_latency else {}
     return {
         "latency_budget": config.latency_budget,

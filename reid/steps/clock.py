@@ -3,7 +3,6 @@
 import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from reid.files import sha256_of
 from reid.models import ReIDNetwork, count, layer_widths
 from reid.quantize import quantize
 from reid.registries import network_options
-from reid.runtime import open_artifact
+from reid.runtime import open_artifact, version_of
 from reid.steps.compress import slim_as_planned
 from reid.steps.data import TrialData
 from reid.steps.dense import Network
@@ -72,7 +71,7 @@ def _identity(config: TrialConfig, model: ReIDNetwork, reference: Path | None) -
         "input_size": list(config.input_size),
         "scheme": config.quantization,
         "target": dataclasses.asdict(config.target),
-        "version": metadata.version(config.target.runtime),
+        "version": version_of(config.target.runtime),
         "reference": sha256_of(reference / MODEL_FILE) if reference else None,
     }
 

@@ -77,7 +77,7 @@ def allocate(work: Workshop, dense: Network) -> dict[str, float]:
         if config.latency_budget or config.macs_budget:
             del parameters["prune_rate"]  # no use is made of it
         parameters |= {"round_to": rounding(config), "seed": config.seed, **budget_parameters(config)}
-    folder, _ = work.stage("allocate", 2, parameters, (dense.key,), compute)
+    folder, _ = work.stage("allocate", 3, parameters, (dense.key,), compute)
     if by_budget:
         work.checks["allocation"] = read_json(folder / "allocation.json")
     rates: dict[str, float] = read_json(folder / "rates.json")
@@ -151,7 +151,7 @@ def _prune(
         "rates": dict(rates),
         **stage_parameters(config, "prune"),
     }
-    folder, key = work.stage("prune", 4, parameters, (before.key,), compute)
+    folder, key = work.stage("prune", 5, parameters, (before.key,), compute)
     work.checks |= read_json(folder / "checks.json")
     return _reload(work, data, folder, key, "prune")
 

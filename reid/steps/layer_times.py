@@ -5,7 +5,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from reid.config import Target
 from reid.files import read_json, write_json
 from reid.prune.layers import LayerShape
+from reid.runtime import version_of
 from reid.runtime.graph import graph_timer
 from reid.timing import DeviceLock
 from reid.timing.machine import cores, cpu_name
@@ -95,7 +95,7 @@ class LayerTimes:
 
     def _path(self, shape: LayerShape, axes: tuple[Sequence[int], Sequence[int]]) -> Path:
         target = dataclasses.asdict(self._target)
-        machine = [cpu_name(), cores(), metadata.version(self._target.runtime)]
+        machine = [cpu_name(), cores(), version_of(self._target.runtime)]
         text = json.dumps([_VERSION, *machine, target, dataclasses.asdict(shape), axes], sort_keys=True)
         return self._folder / f"layer-{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
 

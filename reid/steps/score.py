@@ -65,7 +65,7 @@ def untrained_mean_ap(work: Workshop, data: TrialData) -> float:
         "options": asdict(network_options(work.config)),
         "seed": work.config.seed,
     }
-    folder, _ = work.stage("untrained", 2, parameters, (data.key,), compute)
+    folder, _ = work.stage("untrained", 3, parameters, (data.key,), compute)
     return float(read_json(folder / "metrics.json")["mAP"])
 
 

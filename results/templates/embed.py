@@ -3,11 +3,13 @@
     python embed.py A.jpg B.jpg            prints the similarity of two pictures
     python embed.py FOLDER OUT.npy         embeds every picture of a folder; names go into OUT.txt, a line for each row
 
-Needs numpy, pillow and onnxruntime (openvino for a package that holds model.xml), and nothing else.
+Needs numpy, pillow and onnxruntime (openvino for a package that holds model.xml, torch for one that holds TorchScript),
+and nothing else.
 """
 
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,13 @@ SIZE = (SPEC["height"], SPEC["width"])
 
 def network():
     """A function from (N, 3, height, width) float32 to (N, D) float32, and the shape that the file wants."""
+    if script := next(HERE.glob("model.*.pt"), None):
+        import torch
+
+        warnings.filterwarnings("ignore", "`torch.jit.load`")  # torch would rather have another format
+        torch.backends.quantized.engine = script.suffixes[0][1:]  # before loading: weights are packed for it
+        network = torch.jit.load(script)
+        return lambda batch: network(torch.from_numpy(batch)).numpy(), (3, *SIZE)
     if (HERE / "model.onnx").exists():
         import onnxruntime
 

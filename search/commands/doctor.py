@@ -1,17 +1,19 @@
 """`reid-pareto doctor`: what this machine can run."""
 
 import platform
+from collections.abc import Collection
 from typing import Annotated, Any
 
 import typer
 
-from reid.runtime import installed_runtimes
+from reid.quantize import offered
+from reid.runtime import RUNTIMES, installed_runtimes, usable_devices
 from reid.timing import DeviceLock
 from reid.timing.machine import cores, cpu_flags, cpu_name
 from search.console import out as console
 from search.console import print_json
 
-__all__ = ["doctor", "examine"]
+__all__ = ["doctor", "examine", "int8_verdict", "targets"]
 
 INT8_FLAGS = ("avx2", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
 """Processor flags under which int8 products are faster than fp32 ones (Linux names)."""
@@ -31,6 +33,25 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] 
         console.print(f"{name.replace('_', ' ')}: {shown if shown else 'none'}", markup=False)
 
 
+def targets() -> list[str]:
+    """Each runtime and kind of device that works here, with the schemes offered on it."""
+    return [
+        f"{runtime} on {device} ({' '.join(offered(runtime, device))})"
+        for runtime in RUNTIMES
+        for device in usable_devices(runtime)
+    ]
+
+
+def int8_verdict(flags: Collection[str]) -> str:
+    """Whether integer products are faster than float ones on a processor with these flags."""
+    dots = [flag for flag in INT8_FLAGS if flag in flags and flag != "avx2"]
+    if dots:
+        return f"real ({', '.join(dots)})"
+    if "avx2" in flags:
+        return "slow: AVX2 without dot products, int8 gains little and may saturate"
+    return "none"
+
+
 def examine() -> dict[str, Any]:
     """What `doctor` prints, as plain values."""
     import torch
@@ -45,8 +66,10 @@ def examine() -> dict[str, Any]:
         "cores": cores(),
         "cpu": cpu_name(),
         "int8_instructions": [flag for flag in INT8_FLAGS if flag in flags],
+        "int8_kernels": int8_verdict(flags),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "runtimes": installed_runtimes(),
+        "targets": targets(),
         "timing_lock": "works" if held else "fails",
         "python": platform.python_version(),
         "torch": torch.__version__,

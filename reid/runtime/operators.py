@@ -76,7 +76,7 @@ def _average_pool(inputs: Inputs, given: Attributes) -> Tensor:
     pads = list(given.get("pads", [0, 0, 0, 0]))
     half = len(pads) // 2
     if pads[:half] != pads[half:]:
-        raise ArtifactError("an average pool with uneven padding cannot be trained as int8; take int8-static")
+        raise ArtifactError("an average pool with uneven padding has no counterpart in torch")
     return F.avg_pool2d(
         inputs[0],
         given["kernel_shape"],
@@ -135,10 +135,16 @@ def _layer_norm(inputs: Inputs, given: Attributes) -> Tensor:
     return F.layer_norm(values, shape, weight, bias[0] if bias else None, given.get("epsilon", 1e-5))
 
 
+_TYPES = {
+    onnx.TensorProto.FLOAT: torch.float32, onnx.TensorProto.FLOAT16: torch.float16,
+    onnx.TensorProto.BFLOAT16: torch.bfloat16,
+}  # fmt: skip
+
 OPERATORS: dict[str, Callable[[Inputs, Attributes], Tensor]] = {
     "Add": lambda inputs, _: inputs[0] + inputs[1],
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,
+    "Cast": lambda inputs, given: inputs[0].to(_TYPES[given["to"]]),
     "Clip": _clip,
     "Concat": lambda inputs, given: torch.cat(list(inputs), dim=given["axis"]),
     "Conv": _conv,
