@@ -8,11 +8,11 @@ from reid.errors import ConfigError
 
 __all__ = ["OFFERED", "demand_offered", "offered"]
 
-_TORCHSCRIPT = frozenset({("torchscript", "cpu"), ("torchscript-qnnpack", "cpu")})
-_INTEGER = frozenset({("onnxruntime", "cpu"), ("openvino", "cpu")}) | _TORCHSCRIPT
+_TORCH = frozenset({("torchscript", "cpu"), ("torchscript-qnnpack", "cpu")})
+_INTEGER = frozenset({("onnxruntime", "cpu"), ("openvino", "cpu")}) | _TORCH
 
 OFFERED: dict[str, frozenset[tuple[str, str]]] = {
-    "fp32": _INTEGER | {("onnxruntime", "cuda"), ("torch-cuda", "cuda")},
+    "fp32": _INTEGER | {("executorch", "cpu"), ("onnxruntime", "cuda"), ("torch-cuda", "cuda")},
     "fp16": frozenset({("onnxruntime", "cuda"), ("torch-cuda", "cuda")}),
     "bf16": frozenset({("openvino", "cpu"), ("torch-cuda", "cuda")}),
     "int8-dynamic": frozenset({("onnxruntime", "cpu")}),
@@ -32,8 +32,16 @@ _REASONS: dict[tuple[str, str, str], str] = {
     ("bf16", "onnxruntime", "cpu"): "it has no bf16 convolution on CPUs",
     ("int8-dynamic", "openvino", "cpu"): "it has no integer convolution with ranges found at run time",
     **{
+        (
+            scheme,
+            "executorch",
+            "cpu",
+        ): "XNNPACK's partitioner cannot cut our quantized graphs (docs/targets.md)"
+        for scheme in ("int8-static", "int8-qat", "int8-mixed")
+    },
+    **{
         (scheme, *place): reason
-        for place in _TORCHSCRIPT
+        for place in _TORCH
         for scheme, reason in (
             ("fp16", "its CPU kernels for fp16 are slower than those for fp32"),
             ("bf16", "its files are opened in fp32 or int8"),

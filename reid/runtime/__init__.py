@@ -11,6 +11,7 @@ from reid.runtime.targets import RUNTIMES, demand_usable, installed_runtimes, us
 
 __all__ = [
     "LEAST_COSINE",
+    "PROGRAM_FILE",
     "RUNTIMES",
     "SCRIPT_FILES",
     "Runtime",
@@ -27,6 +28,9 @@ __all__ = [
 
 SCRIPT_FILES = {"torchscript": "model.x86.pt", "torchscript-qnnpack": "model.qnnpack.pt"}
 """TorchScript inside a package, for programs of its owner; we open the ONNX file beside it."""
+
+PROGRAM_FILE = "model.pte"
+"""An ExecuTorch program inside a package; again we open the ONNX file beside it."""
 
 
 def open_artifact(path: Path, target: Target) -> Runtime:
@@ -49,8 +53,8 @@ def runtime_of(folder: Path) -> str:
     """Name of the runtime that a package's folder is made for, told by its model file."""
     if (folder / IR_FILES[0]).is_file():
         return "openvino"
-    scripts = (runtime for runtime, name in SCRIPT_FILES.items() if (folder / name).is_file())
-    return next(scripts, "onnxruntime")
+    files = {**SCRIPT_FILES, "executorch": PROGRAM_FILE}
+    return next((name for name, file in files.items() if (folder / file).is_file()), "onnxruntime")
 
 
 def model_file(folder: Path) -> Path:

@@ -11,10 +11,10 @@ from reid.config import Target
 from reid.errors import NoDevice
 from reid.export.spec import InputSpec
 
-__all__ = ["Opened", "Runtime", "demand_cpu"]
+__all__ = ["CHUNK", "Opened", "Runtime", "demand_cpu"]
 
 # Throughput is flat from 8 images on (docs/decisions/0004-export-and-int8.md); memory is not.
-_CHUNK = 16
+CHUNK = 16
 
 
 def demand_cpu(target: Target) -> None:
@@ -97,13 +97,13 @@ class Opened(ABC):
         """
         self._spec.check(images)
         out = np.empty((len(images), self._spec.embedding_dim), dtype=np.float32)
-        for start in range(0, len(images), _CHUNK):
-            part = images[start : start + _CHUNK]
+        for start in range(0, len(images), CHUNK):
+            part = images[start : start + CHUNK]
             views = [self._run(self._spec.normalise(view)) for view in self._spec.views(part)]
             total = np.sum(views, axis=0, dtype=np.float32)
             # A single view is of length 1 too, but for the rounding of a half-precision file.
             length = np.linalg.norm(total, axis=1, keepdims=True)
-            out[start : start + _CHUNK] = total / np.maximum(length, np.float32(1e-12))
+            out[start : start + CHUNK] = total / np.maximum(length, np.float32(1e-12))
         return out
 
     @abstractmethod

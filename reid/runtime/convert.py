@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.config import reject_unknown
+from reid.config import Target, reject_unknown
 from reid.errors import ArtifactError, ConfigError
 from reid.export.artifact import FLOAT_SCHEMES, MODEL_FILE
 from reid.export.metadata import read_metadata
-from reid.runtime import SCRIPT_FILES
+from reid.runtime import PROGRAM_FILE, SCRIPT_FILES, demand_usable
 from reid.runtime.base import Runtime
 from reid.runtime.inspection import inspect
 from reid.runtime.openvino import IR_FILES, IR_KEYS, load_openvino
@@ -23,7 +23,11 @@ __all__ = ["CONVERTERS", "LEAST_INT8_COSINE", "check_conversion", "convert"]
 LEAST_INT8_COSINE = 0.99
 """Smallest cosine to the source for int8, where runtimes round in different places."""
 
+_MOST_IMAGES = 32
+"""Largest batch of an ExecuTorch program, which sets its memory aside."""
+
 _SCHEMES = frozenset({"fp32", "bf16", "int8-static", "int8-qat", "int8-mixed"})
+_TAKEN = {"executorch": frozenset({"fp32"})}
 
 
 def convert(source: Path, target: str, *, half: bool = False) -> dict[str, bytes]:
@@ -44,9 +48,10 @@ def convert(source: Path, target: str, *, half: bool = False) -> dict[str, bytes
     """
     reject_unknown([target], CONVERTERS, "target to export to")
     inspected = inspect(source)
-    if inspected.scheme not in _SCHEMES:
+    taken = _TAKEN.get(target, _SCHEMES)
+    if inspected.scheme not in taken:
         raise ConfigError(
-            f"{source} is {inspected.scheme}, which {target} does not take; it takes {', '.join(sorted(_SCHEMES))}"
+            f"{source} is {inspected.scheme}, which {target} does not take; it takes {', '.join(sorted(taken))}"
         )
     if half and inspected.scheme not in FLOAT_SCHEMES:
         raise ConfigError(f"--fp16 halves float weights, and {source} is {inspected.scheme}; leave it out")
@@ -112,8 +117,22 @@ def _torchscript(runtime: str) -> Callable[[bytes, bool], dict[str, bytes]]:
     return write
 
 
+def _executorch(content: bytes, half: bool) -> dict[str, bytes]:
+    demand_usable(Target(runtime="executorch"))
+    from reid.runtime.executorch import program_bytes  # here, because torch is slow to import
+
+    if half:
+        raise ConfigError("executorch has no files with halved weights; leave --fp16 out")
+    spec, _ = read_metadata(_metadata(content), "the source")
+    return {
+        MODEL_FILE: content,
+        PROGRAM_FILE: program_bytes(content, (spec.height, spec.width), _MOST_IMAGES),
+    }
+
+
 CONVERTERS: dict[str, Callable[[bytes, bool], dict[str, bytes]]] = {
     "openvino": _openvino_ir,
+    "executorch": _executorch,
     **{runtime: _torchscript(runtime) for runtime in SCRIPT_FILES},
 }
 """Converters by the runtime that opens what they make: (ONNX file, halve the weights) -> files."""

@@ -49,9 +49,12 @@ def _torch_pads(pads: Sequence[int]) -> list[int]:
 def _gemm(inputs: Inputs, given: Attributes) -> Tensor:
     left, right, *bias = inputs
     left = left.T if given.get("transA", 0) else left
-    right = right.T if given.get("transB", 0) else right
-    product: Tensor = given.get("alpha", 1.0) * (left @ right)
-    return product + given.get("beta", 1.0) * bias[0] if bias else product
+    right = right if given.get("transB", 0) else right.T
+    alpha, beta = given.get("alpha", 1.0), given.get("beta", 1.0)
+    if alpha == beta == 1.0:
+        return F.linear(left, right, bias[0] if bias else None)
+    product: Tensor = alpha * (left @ right.T)
+    return product + beta * bias[0] if bias else product
 
 
 def _batch_norm(inputs: Inputs, given: Attributes) -> Tensor:

@@ -57,6 +57,18 @@ def _demand_cuda(target: Target) -> None:
     demand_cuda(target)
 
 
+def _executorch(path: Path, target: Target) -> Runtime:
+    from reid.runtime.executorch import ExecuTorchRuntime
+
+    return ExecuTorchRuntime(path, target)
+
+
+def _demand_executorch(target: Target) -> None:
+    from reid.runtime.executorch import demand_executorch
+
+    demand_executorch(target)
+
+
 _TORCHSCRIPT = Kind(open=_torchscript, demand=_demand_engine, package="torch")
 
 RUNTIMES: dict[str, Kind] = {
@@ -66,6 +78,7 @@ RUNTIMES: dict[str, Kind] = {
     "openvino": Kind(open=OpenVinoRuntime, demand=demand_openvino, package="openvino"),
     "torchscript": _TORCHSCRIPT,
     "torchscript-qnnpack": _TORCHSCRIPT,
+    "executorch": Kind(open=_executorch, demand=_demand_executorch, package="executorch"),
     "torch-cuda": Kind(open=_torch_cuda, demand=_demand_cuda, package="torch", devices=("cuda",)),
 }
 """Runtimes by the name that `Target.runtime` uses."""

@@ -97,14 +97,15 @@ class TorchGraph(nn.Module):
         self._patterns: dict[str, Pattern] = {}
         self._absorbed: set[str] = set()
         self._find_patterns(stored)
-        self._constants = self._register(_constants_of(graph, stored))
+        self._constants = self._register(self._constants_of(stored))
         for node in self._nodes:
             if node.op_type not in OPERATORS and node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
                 raise ArtifactError(f"the operator {node.op_type} has no counterpart in torch")
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeddings (N, D) of normalised images (N, 3, height, width)."""
-        values: dict[str, Tensor] = {name: getattr(self, at) for name, at in self._constants.items()}
+        values: dict[str, Any] = {name: getattr(self, at) for name, at in self._constants.items()}
+        values |= self._integers
         values[self._images] = images
         for node, attributes in zip(self._nodes, self._attributes, strict=True):
             name = node.output[0]
@@ -119,7 +120,8 @@ class TorchGraph(nn.Module):
             else:
                 given = [values[one] for one in node.input if one]
                 values[name] = OPERATORS[node.op_type](given, attributes)
-        return values[self._embedding]
+        embedding: Tensor = values[self._embedding]
+        return embedding
 
     def _rounds(self) -> Arithmetic:
         if self._arithmetic is None:
@@ -169,6 +171,14 @@ class TorchGraph(nn.Module):
             else:
                 read |= set(node.input)
 
+    def _constants_of(self, stored: Constants) -> Constants:
+        """Initializers, and the floats of those that a `DequantizeLinear` reads, by its output's name."""
+        found = dict(stored)
+        for node in self._nodes:
+            if node.op_type == "DequantizeLinear" and node.input[0] in stored:
+                found[node.output[0]] = dequantized(node, stored)
+        return found
+
     def _register(self, constants: Constants) -> dict[str, str]:
         """Attribute of each constant that is read; names in a graph hold dots, which torch does not take."""
         read = {
@@ -177,19 +187,14 @@ class TorchGraph(nn.Module):
             if node.output[0] not in self._absorbed and node.output[0] not in self._patterns
             for name in (*node.input, node.output[0])
         }
-        names = [name for name in constants if name in read]
+        # Shapes and axes stay plain numbers: a tracer would take a tensor for something that may vary.
+        self._integers = {
+            name: values for name, values in constants.items() if name in read and values.dtype == np.int64
+        }
+        names = [name for name in constants if name in read and name not in self._integers]
         for at, name in enumerate(names):
             self.register_buffer(f"constant{at}", _tensor(constants[name]))
         return {name: f"constant{at}" for at, name in enumerate(names)}
-
-
-def _constants_of(graph: onnx.GraphProto, stored: Constants) -> Constants:
-    """Initializers as they are, and the floats of those that a `DequantizeLinear` reads, by its output's name."""
-    found = dict(stored)
-    for node in graph.node:
-        if node.op_type == "DequantizeLinear" and node.input[0] in stored:
-            found[node.output[0]] = dequantized(node, stored)
-    return found
 
 
 def dequantized(node: onnx.NodeProto, stored: Constants) -> NDArray[np.float32]:

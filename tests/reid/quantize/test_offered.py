@@ -13,7 +13,7 @@ def test_every_scheme_has_a_row() -> None:
 
 def test_every_runtime_here_offers_fp32_and_static_int8() -> None:
     for runtime, kind in RUNTIMES.items():
-        if "cpu" in kind.devices:
+        if "cpu" in kind.devices and runtime != "executorch":
             assert {"fp32", "int8-static"} <= {*offered(runtime, "cpu")}
         if "cuda" in kind.devices:
             assert {"fp32", "fp16"} <= {*offered(runtime, "cuda:1")}
@@ -30,6 +30,7 @@ def test_offered_on_the_default_target(scheme: str) -> None:
         ("fp16", "onnxruntime", r"no fp16.*offered there: fp32, int8-dynamic.*fp16 is offered by .* on cuda"),
         ("fp16", "openvino", r"bf16 is for those too"),
         ("bf16", "onnxruntime", r"no bf16 convolution on CPUs.*bf16 is offered by openvino on cpu"),
+        ("int8-static", "executorch", r"cannot cut our quantized graphs .* offered there: fp32;"),
         ("bf16", "torchscript", r"in fp32 or int8; offered there: fp32, int8-static, int8-qat, int8-mixed"),
         ("int8-dynamic", "torchscript-qnnpack", r"ranges found at run time"),
         ("int8-dynamic", "openvino", r"ranges found at run time.*offered there: fp32, bf16, int8-static"),

@@ -10,13 +10,11 @@ import torch
 
 from reid.config import Target
 from reid.errors import ConfigError, NoDevice, UnverifiedError
-from reid.export import Artifact, InputSpec, export_onnx
-from reid.models import build
-from reid.quantize import quantize
+from reid.export import Artifact
 from reid.runtime import SCRIPT_FILES, demand_usable, open_artifact
 from reid.runtime.convert import convert
 from reid.runtime.torchscript import ENGINES, script, settings
-from tests.contract.deployment import SPEC, people, tiny_artifact
+from tests.contract.deployment import people, tiny_artifact
 from tests.contract.runtime import RuntimeContract
 
 
@@ -30,17 +28,6 @@ class TestTorchScript(RuntimeContract):
 )
 class TestTorchScriptQnnpack(RuntimeContract):
     target = Target(runtime="torchscript-qnnpack", threads=2)
-
-
-@pytest.fixture(scope="module")
-def int8(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """ResNet-18's graph with every pattern between integers: convolutions, additions, a maximum pool."""
-    torch.manual_seed(0)
-    network = build("resnet18", 3).eval()
-    folder = tmp_path_factory.mktemp("int8")
-    spec = InputSpec(height=64, width=32, mean=SPEC.mean, std=SPEC.std, embedding_dim=network.embedding_dim)
-    exported = export_onnx(network, spec, folder / "float.onnx")
-    return quantize(exported, "int8-static", people(24, 64, 32), folder / "model.onnx")
 
 
 @pytest.mark.parametrize("runtime", sorted(ENGINES))
