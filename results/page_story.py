@@ -47,7 +47,8 @@ def volume_over_time(
             known = np.concatenate([front, objective_values(fresh, objectives)])
             front = np.unique(known[pareto_front(known, directions)], axis=0)
             volume = hypervolume(front, directions, worst)
-        hours = (_time(ordered[count - 1].finished_at) - begun).total_seconds() / 3600
+        # A clock that was set back may end a trial before the first began.
+        hours = max(0.0, (_time(ordered[count - 1].finished_at) - begun).total_seconds() / 3600)
         line.append((count, hours, volume))
     return line if np.isfinite(volume) else []
 

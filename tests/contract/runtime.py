@@ -56,11 +56,11 @@ class RuntimeContract:
         expected = total / np.linalg.norm(total, axis=1, keepdims=True)
         np.testing.assert_allclose(flipping.embed(images), expected, atol=1e-6)
 
-    def test_normalised_images_are_refused(self, runtime: Runtime) -> None:
+    def test_m8_normalised_images_are_refused(self, runtime: Runtime) -> None:
         with pytest.raises(ConfigError, match="already normalised"):
             runtime.embed(SPEC.normalise(people(1)).transpose(0, 2, 3, 1))
 
-    def test_wrong_size_is_refused_with_both_sizes(self, runtime: Runtime) -> None:
+    def test_m8_wrong_size_is_refused_with_both_sizes(self, runtime: Runtime) -> None:
         with pytest.raises(ConfigError, match=r"64x32.*48x24"):
             runtime.embed(people(1, 64, 32))
 

@@ -113,7 +113,7 @@ def said(process: "subprocess.Popen[str]") -> str:
 
 
 @pytest.mark.parametrize("mode", ["shared", "exclusive"])
-def test_a_killed_holder_frees_the_device(mode: str, start: Start, tmp_path: Path) -> None:
+def test_m4_a_killed_holder_frees_the_device(mode: str, start: Start, tmp_path: Path) -> None:
     """M4: free within 5 s of the kill."""
     holder = start(HOLD, tmp_path, mode)
     assert said(holder) == "held"
@@ -150,7 +150,7 @@ def test_a_killed_waiter_leaves_the_turnstile_open(start: Start, tmp_path: Path)
 
 
 @pytest.mark.parametrize("step_s", [0.0, 0.02])
-def test_a_timer_gets_in_although_steps_never_pause(step_s: float, start: Start, tmp_path: Path) -> None:
+def test_m2_a_timer_gets_in_although_steps_never_pause(step_s: float, start: Start, tmp_path: Path) -> None:
     """Four trainers overlap all the time; without the turnstile the timer would wait for ever."""
     trainers = [start(STEPS, tmp_path, step_s) for _ in range(4)]
     assert [said(trainer) for trainer in trainers] == ["started"] * 4
@@ -166,7 +166,7 @@ def test_a_timer_gets_in_although_steps_never_pause(step_s: float, start: Start,
     assert min(int(said(trainer)) for trainer in trainers) > 0
 
 
-def test_two_studies_never_time_at_once_and_take_turns(start: Start, tmp_path: Path) -> None:
+def test_m5_two_studies_never_time_at_once_and_take_turns(start: Start, tmp_path: Path) -> None:
     """M5: timings exclude each other; nobody waits longer than two timings, whatever the others ask."""
     studies = [start(TIMINGS, tmp_path, 20) for _ in range(2)]
     rows = []
@@ -194,7 +194,7 @@ def test_steps_go_on_between_timings(start: Start, tmp_path: Path) -> None:
     assert int(said(trainer)) >= 10
 
 
-def test_a_steady_foreign_load_is_not_trusted(start: Start, tmp_path: Path) -> None:
+def test_m3_a_steady_foreign_load_is_not_trusted(start: Start, tmp_path: Path) -> None:
     """M3 (b): a process that ignores the lock shares the core of the timing; the kernel gives it away."""
     lock = DeviceLock("cpu", folder=tmp_path)
     matrix = np.random.default_rng(0).standard_normal((160, 160))

@@ -54,7 +54,7 @@ def test_sigkill_before_each_system_call(tmp_path: Path, call: str) -> None:
 
 @pytest.mark.fault
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small filesystem")
-def test_full_disk_is_a_clear_error_and_keeps_what_was_there(tmp_path: Path) -> None:
+def test_s1_full_disk_is_a_clear_error_and_keeps_what_was_there(tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     mounted = subprocess.run(

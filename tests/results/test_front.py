@@ -46,7 +46,7 @@ def test_equals_the_definition(cloud: tuple[list[list[float]], list[str]]) -> No
 
 
 @pytest.mark.parametrize("objectives", [2, 3])
-def test_equals_the_definition_on_200_random_sets(objectives: int) -> None:
+def test_m11_equals_the_definition_on_200_random_sets(objectives: int) -> None:
     random = np.random.default_rng(0)
     for _ in range(200):
         values = random.integers(0, 12, (40, objectives)).astype(float)

@@ -85,7 +85,7 @@ def twin(gallery: Gallery, no_match: str, max_rank: int) -> tuple[float, float, 
 
 
 @pytest.mark.parametrize("first_seed", range(0, 500, 100))
-def test_equals_the_twin(first_seed: int) -> None:
+def test_m9_equals_the_twin(first_seed: int) -> None:
     unmatched_sets = 0
     for seed in range(first_seed, first_seed + 100):
         gallery = random_gallery(seed)

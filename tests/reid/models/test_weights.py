@@ -159,7 +159,7 @@ class Bomb:
         return os.mkdir, (str(self.path),)
 
 
-def test_code_in_a_file_is_not_executed(tmp_path: Path) -> None:
+def test_x1_code_in_a_file_is_not_executed(tmp_path: Path) -> None:
     torch.save({"a": Bomb(tmp_path / "executed")}, tmp_path / "bomb.pth")
     with pytest.raises(ConfigError, match="no plain tensors"):
         read_state_dict(tmp_path / "bomb.pth")

@@ -16,7 +16,7 @@ def runtime(request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
     return open_artifact(tiny_artifact(tmp_path, flip=request.param).path, Target())
 
 
-def test_exported_network_agrees(runtime: Runtime) -> None:
+def test_m7_exported_network_agrees(runtime: Runtime) -> None:
     assert check_parity(tiny_network(), runtime, people(8)) == pytest.approx(1, abs=1e-5)
 
 
@@ -27,7 +27,7 @@ def test_it_is_the_smallest_cosine(tmp_path: Path) -> None:
     assert parity(other, runtime, images) == pytest.approx(cosines.min(), abs=1e-5)
 
 
-def test_another_network_is_an_error_with_the_figure(runtime: Runtime) -> None:
+def test_m6_another_network_is_an_error_with_the_figure(runtime: Runtime) -> None:
     with pytest.raises(
         ArtifactError, match=r"fp32 network differs from torch: smallest cosine -?0\.\d+ over 4"
     ):
@@ -49,7 +49,7 @@ def test_mode_of_the_network_stays(runtime: Runtime) -> None:
     torch.testing.assert_close(network.head[1].running_mean, statistics, rtol=0, atol=0)
 
 
-def test_int8_is_measured_but_not_refused(tmp_path: Path) -> None:
+def test_m7_int8_is_measured_but_not_refused(tmp_path: Path) -> None:
     artifact = tiny_artifact(tmp_path)
     quantized = quantize(artifact, "int8-static", people(16), tmp_path / "int8.onnx")
     runtime = open_artifact(quantized.path, Target())

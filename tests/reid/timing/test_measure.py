@@ -63,7 +63,7 @@ def test_median_and_percentiles_are_those_of_the_samples(lock: DeviceLock) -> No
     assert found.p90_ms == pytest.approx(10.8, abs=0.1)
 
 
-def test_a_bursty_load_is_not_trusted(lock: DeviceLock) -> None:
+def test_m3_a_bursty_load_is_not_trusted(lock: DeviceLock) -> None:
     """FAULTS M3 (a): every fourth inference waits; three attempts, then it is said."""
     machine = Machine()
     found = machine.measure(machine.work(10.0, 10.0, 10.0, 26.0), lock, kernel_ms_at_start=3.0)
@@ -72,7 +72,7 @@ def test_a_bursty_load_is_not_trusted(lock: DeviceLock) -> None:
     assert found.p90_ms / found.latency_ms > MAX_SPREAD
 
 
-def test_a_steady_load_is_caught_by_the_kernel(lock: DeviceLock) -> None:
+def test_m3_a_steady_load_is_caught_by_the_kernel(lock: DeviceLock) -> None:
     """FAULTS M3 (b): all samples alike, and all wrong."""
     machine = Machine(kernels=repeat(4.5))
     found = machine.measure(machine.work(24.7), lock, kernel_ms_at_start=3.0)
@@ -115,7 +115,7 @@ def test_the_least_disturbed_of_three_is_reported(lock: DeviceLock) -> None:
     assert (found.latency_ms, found.attempts, found.trusted) == (12, 3, False)
 
 
-def test_the_lock_is_held_while_timing_and_free_between_attempts(
+def test_m2_the_lock_is_held_while_timing_and_free_between_attempts(
     lock: DeviceLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine = Machine(kernels=repeat(4.0))
