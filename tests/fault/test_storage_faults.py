@@ -1,7 +1,7 @@
 """A full disk, a temporary folder on another filesystem, and a clock that jumps (rows S1, S3 and S9)."""
 
-import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,12 +32,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 def fill(folder: Path) -> Path:
     """A file that leaves nothing free."""
     filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"\0" * 4096)
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
+    filler.write_bytes(b"\0" * shutil.disk_usage(folder).free)
     return filler
 
 
