@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import onnxruntime
@@ -108,3 +110,21 @@ def test_a_gpu_is_used_where_onnx_runtime_has_kernels_for_it(
     with pytest.raises(UnverifiedError):
         open_artifact(artifact.path, Target(device="cuda:1"))
     assert sessions.providers == [("CUDAExecutionProvider", {"device_id": 1}), "CPUExecutionProvider"]
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "torchscript", "torchscript-qnnpack"])
+def test_an_artifact_opens_without_the_code_that_trained_it(artifact: Artifact, runtime: str) -> None:
+    code = (
+        "import sys, numpy as np\nfrom pathlib import Path\n"
+        "from reid.config import Target\nfrom reid.runtime import open_artifact\n"
+        f"opened = open_artifact(Path({str(artifact.path)!r}), Target(runtime={runtime!r}))\n"
+        "spec = opened.spec\n"
+        "rows = opened.embed(np.zeros((2, spec.height, spec.width, 3), dtype=np.uint8))\n"
+        "assert rows.shape == (2, spec.embedding_dim)\n"
+        "foreign = {'reid.train', 'reid.prune', 'reid.models', 'reid.losses', 'reid.quantize', 'torchvision'}\n"
+        "loaded = foreign & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+        f"assert ('torch' in sys.modules) == ({runtime!r} != 'onnxruntime'), 'torch'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
