@@ -14,7 +14,8 @@ from rich.text import Text
 from reid.config import Target
 from reid.files import sha256_of
 from reid.runtime import model_file, open_artifact, runtime_of
-from reid.timing import Comparison
+from reid.runtime.footprint import BATCHES, measure_footprint
+from reid.timing import Comparison, DeviceLock
 from reid.timing.machine import cpu_name
 from results.record import utc_now
 from results.ties import Interval, paired_ratio
@@ -30,6 +31,9 @@ def bench(
     packages: Annotated[
         list[Path], typer.Argument(help="Folders or zip files that pick made; the first is the reference.")
     ],
+    footprint: Annotated[
+        bool, typer.Option("--footprint", help="Also size, cold start, memory and images per second.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print all samples as JSON.")] = False,
 ) -> None:
     """Time packages on this machine in turns, with the device to themselves, and compare each with the first.
@@ -38,7 +42,10 @@ def bench(
     of latency by latency of the first, its 95 % interval that of a bootstrap over the rounds. What --json prints,
     `reid-pareto add-timings` merges into the study that the packages were picked from.
 
-    Example: reid-pareto bench packages/small packages/large
+    With --footprint each package is also opened in a process of its own: time from the start of the process to its
+    first embedding and the memory that this took; and images per second at batches of 1, 8 and 32.
+
+    Example: reid-pareto bench packages/small packages/large --footprint
     """
     with ExitStack() as stack:
         folders = [stack.enter_context(unpacked(package)) for package in packages]
@@ -53,12 +60,21 @@ def bench(
         ]
         found = compare_runtimes(opened, target)
         hashes = [sha256_of(model_file(folder)) for folder in folders]
+        costs = [
+            measure_footprint(folder, replace(target, runtime=runtime), DeviceLock(target.device).exclusive)
+            for folder, runtime in zip(folders, runtimes, strict=True)
+            if footprint
+        ]
     named = enumerate(zip(packages, runtimes, hashes, strict=True))
     rows = [_row(*one, found, index) for index, one in named]
+    for row, cost in zip(rows, costs, strict=False):
+        row["footprint"] = cost.to_dict()
     if json:
         print_json({"target": _settings(target), **_machine(), **_facts(found), "packages": rows})
     else:
         _show(rows, found, target)
+        if footprint:
+            _show_footprints(rows)
 
 
 def _row(package: Path, runtime: str, model_sha256: str, found: Comparison, index: int) -> dict[str, Any]:
@@ -99,6 +115,20 @@ def _show(rows: Sequence[dict[str, Any]], found: Comparison, target: Target) -> 
     rounds = found.samples_ms.shape[1]
     trust = "trusted" if found.trusted else f"not trusted: {found.reason}"
     console.print(f"{rounds} rounds, a block of {found.samples_ms.shape[2]} each; {trust}", markup=False)
+
+
+def _show_footprints(rows: Sequence[dict[str, Any]]) -> None:
+    table = Table("package", title=Text("footprint"))
+    for name in ("MB", "cold start ms", "peak MiB", *(f"images/s at {batch}" for batch in BATCHES)):
+        table.add_column(name, justify="right")
+    for row in rows:
+        cost = row["footprint"]
+        rates = (f"{rate:.0f}" for rate in cost["images_per_second"].values())
+        table.add_row(
+            Text(row["package"]), f"{cost['size_bytes'] / 1e6:.2f}", f"{cost['cold_start_ms']:.0f}",
+            f"{cost['peak_memory_mb']:.0f}", *rates,
+        )  # fmt: skip
+    console.print(table)
 
 
 def _ratio_cells(ratio: dict[str, float] | None) -> tuple[str, str]:

@@ -87,6 +87,20 @@ def test_bench_shows_a_row_for_each(study: Study, tmp_path: Path) -> None:
     assert "rounds, a block of 5 each" in shown.stdout
 
 
+def test_bench_measures_footprints(study: Study, tmp_path: Path) -> None:
+    call("pick", study.path, "--out", tmp_path / "one")
+    timed = json.loads(call("bench", tmp_path / "one", "--footprint", "--json").stdout)
+    found = timed["packages"][0]["footprint"]
+    assert found["size_bytes"] == (tmp_path / "one" / "model.onnx").stat().st_size
+    assert found["cold_start_ms"] > timed["packages"][0]["latency_ms"]
+    assert 20 < found["peak_memory_mb"] < 4000
+    assert {*found["images_per_second"]} == {"1", "8", "32"}
+    assert all(rate > 0 for rate in found["images_per_second"].values())
+    shown = call("bench", tmp_path / "one", "--footprint").stdout
+    assert "footprint" in shown
+    assert "peak" in shown
+
+
 @pytest.mark.parametrize("command", ["verify", "bench"])
 def test_altered_package_is_refused(study: Study, tmp_path: Path, command: str) -> None:
     package = tmp_path / "package"

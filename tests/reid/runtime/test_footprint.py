@@ -1,0 +1,33 @@
+"""What a network costs besides latency is that of a process of its own."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from reid.config import Target
+from reid.errors import ArtifactError
+from reid.runtime import footprint
+from reid.runtime.footprint import measure_footprint
+from tests.contract.deployment import tiny_artifact
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "torchscript"])
+def test_figures_are_those_of_a_fresh_process(tmp_path: Path, runtime: str) -> None:
+    artifact = tiny_artifact(tmp_path)
+    found = measure_footprint(tmp_path, Target(runtime=runtime, batch=3), nullcontext)
+    assert found.size_bytes == artifact.size_bytes
+    assert found.cold_start_ms > 50, "an interpreter alone takes that long to import numpy and a runtime"
+    # This process has torch and a test suite in memory, a fresh one with ONNX Runtime has neither.
+    assert found.peak_memory_mb < (300 if runtime == "onnxruntime" else 1500)
+    assert {*found.images_per_second} == {1, 8, 32}
+    assert found.to_dict()["images_per_second"][8] > 0
+
+
+def test_a_file_that_does_not_open_elsewhere_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_artifact(tmp_path)
+    monkeypatch.setattr(footprint.sys, "executable", "false")
+    with pytest.raises(ArtifactError, match=r"model\.onnx does not open in a process of its own"):
+        measure_footprint(tmp_path, Target(), nullcontext)
