@@ -109,6 +109,11 @@ def _groups(column: Sequence[Any]) -> NDArray[np.int64]:
 def _share(values: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
     count, sizes = len(values), np.bincount(groups)
     centred = values - values.mean()
+    largest = np.abs(centred).max()
+    if largest == 0:
+        return 0.0
+    # A share has no scale, and squares of tiny values would be zero; a power of two rounds nothing.
+    centred = np.ldexp(centred, -np.frexp(largest)[1])
     between = float((np.bincount(groups, centred) ** 2 / sizes).sum())
     total = float((centred**2).sum())
     within = max(total - between, 0.0)

@@ -231,7 +231,7 @@ def test_export_refuses_what_it_cannot_do(study: Study, tmp_path: Path) -> None:
     call("pick", study.path, "--trial", 5, "--out", source)
     unknown = call("export-target", source, "--target", "tensorrt", "--out", made)
     assert isinstance(unknown.exception, ConfigError)
-    assert "known: openvino, torchscript" in str(unknown.exception)
+    assert "known: executorch, openvino, torchscript" in str(unknown.exception)
     assert isinstance(
         call("export-target", source, "--target", "openvino", "--out", source).exception, ConfigError
     )

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmarks.synthetic import synthetic_records
@@ -44,6 +44,7 @@ def test_share_equals_the_analysis_of_variance() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.none() | st.floats(0, 1), st.floats(-9, 9)), max_size=40))
+@example([(0, None, 0.0), (0, None, 3.3394091714763517e-236), (1, None, 0.0)])
 def test_shares_are_shares_whatever_comes(rows: list[tuple[int, float | None, float]]) -> None:
     values = np.array([row[2] for row in rows])
     for share in variance_shares(values, {"a": [r[0] for r in rows], "b": [r[1] for r in rows]}):
