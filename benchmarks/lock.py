@@ -52,7 +52,7 @@ def trainers(folder: Path) -> Iterator[list[list[float]]]:
     running = []
     for output in outputs:
         with output.open("w") as file:
-            command = [sys.executable, __file__, "--train-in", str(folder)]
+            command = [sys.executable, "-m", "benchmarks.lock", "--train-in", str(folder)]
             running.append(subprocess.Popen(command, stdout=file))
     steps: list[list[float]] = []
     try:

@@ -3,6 +3,7 @@
 cache/KEY/               the files of the stage and COMMIT.json
 cache/KEY.work/          being computed, or left by a process that died: the next one continues in it
 cache/KEY.lock           held while KEY is looked up or computed; the kernel frees it when its holder dies
+cache/KEY.use            held, by any number, while trials may read KEY; its date is that of the last use
 cache/KEY.failed.json    a configuration that cannot work, with the reason
 """
 
@@ -12,9 +13,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from reid.errors import ConfigError, ResourceError, StudyDamaged, UnverifiedError
 from reid.files import remove_tree, sync_folder
+from results.eviction import evict
 from results.manifest import MANIFEST, commit_folder, verify_folder
 from results.record import one_line
 from results.sealed import read_sealed, write_sealed
@@ -25,12 +29,36 @@ __all__ = ["DiskCache"]
 class DiskCache:
     """Keeps what stages produce in one folder.
 
+    Within `with DiskCache(...) as cache:` no process evicts what was handed out; without `with`, what is handed out
+    may be evicted as soon as there is a limit.
+
     Args:
         folder: local or NFS; made when absent.
+        limit_bytes: what the folder may hold; stages not in use go, the least recently used first, when one was
+            added. None sets no limit.
+
+    Raises:
+        ConfigError: the limit is below 0.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit_bytes: int | None = None) -> None:
+        if limit_bytes is not None and limit_bytes < 0:
+            raise ConfigError(f"limit of the cache must be at least 0 bytes, got {limit_bytes}")
         self.folder = Path(folder)
+        self._limit_bytes = limit_bytes
+        self._holds = False
+        self._in_use: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        self._holds = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._holds = False
+        while self._in_use:
+            _unlock(self._in_use.popitem()[1])
 
     def get_or_compute(self, key: str, compute: Callable[[Path], None]) -> tuple[Path, bool]:
         """The committed folder of stage `key`, computed unless it is there whole.
@@ -54,6 +82,7 @@ class DiskCache:
         if not _KEY.fullmatch(key):
             raise ConfigError(f"key of a stage must be letters, digits, '-', '_' or '.', got {key!r}")
         with self._locked(key):
+            self._hold(key)
             folder = self.folder / key
             if _is_whole(folder):
                 return folder, True
@@ -67,23 +96,29 @@ class DiskCache:
                 remove_tree(work)
                 raise
             _publish(work, folder)
-            return folder, False
+        if self._limit_bytes is not None:
+            evict(self.folder, self._limit_bytes)
+        return folder, False
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
         _make(self.folder)
+        descriptor = _lock(self.folder / f"{key}.lock", fcntl.LOCK_EX)
         try:
-            path = self.folder / f"{key}.lock"
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise ResourceError(f"cannot lock {path}: {error.strerror or error}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
-            # Closing is not enough: a forked child (a data loader) would go on holding the lock.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
+            _unlock(descriptor)
+
+    def _hold(self, key: str) -> None:
+        # Under the key's lock, so that nobody is evicting it now.
+        if key in self._in_use:
+            return
+        use = _lock(self.folder / f"{key}.use", fcntl.LOCK_SH)
+        os.utime(use)
+        if self._holds:
+            self._in_use[key] = use
+        else:
+            _unlock(use)
 
     def _failure_path(self, key: str) -> Path:
         return self.folder / f"{key}.failed.json"
@@ -105,8 +140,23 @@ class DiskCache:
         raise ConfigError(f"{message} (known from {path}; remove it to try again)")
 
 
-# Ends in no ".work", ".lock" or ".failed.json", so that no key is another key's helper.
-_KEY = re.compile(r"(?!.*\.(?:work|lock|json)$)[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+# Ends in no ".work", ".lock", ".use" or ".failed.json", so that no key is another key's helper.
+_KEY = re.compile(r"(?!.*\.(?:work|lock|use|json)$)[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+
+def _lock(path: Path, kind: int) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, kind)
+    except OSError as error:
+        raise ResourceError(f"cannot lock {path}: {error.strerror or error}") from error
+    return descriptor
+
+
+def _unlock(descriptor: int) -> None:
+    # Closing is not enough: a forked child (a data loader) would go on holding the lock.
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 def _is_whole(folder: Path) -> bool:

@@ -14,6 +14,7 @@ __all__ = [
     "is_temporary",
     "lock_path",
     "log_path",
+    "numbers_with_fact",
     "record_path",
     "record_paths",
     "started_path",
@@ -78,6 +79,12 @@ def fact_path(study: Path, number: int, kind: str) -> Path:
     if not re.fullmatch("[a-z]{1,40}", kind) or kind == "started":
         raise ConfigError(f"kind of a fact must be lower-case letters and not 'started', got {kind!r}")
     return trials_folder(study) / f"{_stem(number)}.{kind}.json"
+
+
+def numbers_with_fact(study: Path, kind: str) -> frozenset[int]:
+    """Numbers of the trials that have a fact of this kind, the baseline's left out."""
+    pattern = re.compile(rf"(\d{{6,}})\.{kind}\.json")
+    return frozenset(_numbered(study, pattern))
 
 
 def record_paths(study: Path) -> dict[int, Path]:

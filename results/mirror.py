@@ -16,7 +16,7 @@ from results import layout
 from results.manifest import MANIFEST
 from results.remote import Remote
 
-__all__ = ["mirror_folder", "pull", "pull_artifact", "push", "push_artifact"]
+__all__ = ["mirror_folder", "pull", "pull_artifact", "push", "push_artifact", "withdraw_artifact"]
 
 _PROBED = 16
 _RECORD = re.compile(r"trials/(\d{6,})\.json")
@@ -104,10 +104,7 @@ def push(remote: Remote, mirror: Path, path: Path, *, once: bool = False) -> Non
 def push_artifact(remote: Remote, mirror: Path, number: int) -> None:
     """Put the committed files of a trial into the store, COMMIT.json last; what was there is removed first."""
     folder = layout.artifact_folder(mirror, number)
-    prefix = folder.relative_to(mirror).as_posix()
-    remote.delete(f"{prefix}/{MANIFEST}")
-    for name in remote.names(prefix):
-        remote.delete(name)
+    withdraw_artifact(remote, mirror, number)
     try:
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         for path in sorted(paths, key=lambda path: path.name == MANIFEST):
@@ -115,6 +112,14 @@ def push_artifact(remote: Remote, mirror: Path, number: int) -> None:
     except BaseException:
         remove_tree(folder)
         raise
+
+
+def withdraw_artifact(remote: Remote, mirror: Path, number: int) -> None:
+    """Remove the files of a trial from the store, COMMIT.json first."""
+    prefix = layout.artifact_folder(mirror, number).relative_to(mirror).as_posix()
+    remote.delete(f"{prefix}/{MANIFEST}")
+    for name in remote.names(prefix):
+        remote.delete(name)
 
 
 def _unlisted(listed: dict[str, int]) -> list[str]:

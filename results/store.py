@@ -18,13 +18,21 @@ from reid.errors import ConfigError, ResourceError
 from reid.files import remove_tree, sync_folder, write_with
 from results import layout
 from results.manifest import MANIFEST, commit_folder, plain_files
-from results.mirror import push, push_artifact
+from results.mirror import push, push_artifact, withdraw_artifact
 from results.record import Record, utc_now
 from results.remote import Remote
 from results.sealed import write_once, write_sealed
-from results.study import STUDY_SCHEMA, Study, open_study
+from results.study import DISCARDED, STUDY_SCHEMA, Study, open_study
 
-__all__ = ["commit", "commit_artifact", "commit_fact", "create_study", "note_started", "rebuild_table"]
+__all__ = [
+    "commit",
+    "commit_artifact",
+    "commit_fact",
+    "create_study",
+    "discard_artifact",
+    "note_started",
+    "rebuild_table",
+]
 
 _REQUIRED = (
     "name", "space", "dataset", "objectives", "limits", "target", "protocol", "reference_point", "seed",
@@ -168,6 +176,28 @@ def commit_artifact(study: Study | Path, number: int, folder: Path) -> str:
     if remote := _remote(study):
         push_artifact(remote, root, number)
     return target.relative_to(root).as_posix()
+
+
+def discard_artifact(study: Study | Path, number: int, reason: str) -> None:
+    """Remove the files of a committed trial to make room; its record stays, with the fact "discarded" beside it.
+
+    Args:
+        study: folder or study.
+        number: of the trial.
+        reason: one sentence, told to whoever asks for the artifact later.
+
+    Raises:
+        ConfigError: no such trial is committed, or its artifact was discarded before.
+        ResourceError: the fact cannot be written; nothing is removed.
+    """
+    root = _root(study)
+    # The fact first: an artifact that is missing without a fact would look like damage.
+    commit_fact(study, number, DISCARDED, {"reason": reason})
+    folder = layout.artifact_folder(root, number)
+    if remote := _remote(study):
+        withdraw_artifact(remote, root, number)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    remove_tree(folder)
 
 
 def rebuild_table(study: Study | Path) -> Path:

@@ -23,9 +23,12 @@ from results.remote import Remote, is_remote, open_remote
 from results.sealed import read_sealed
 from results.table import table_of
 
-__all__ = ["STUDY_SCHEMA", "Started", "Study", "front_of", "objective_values", "open_study"]
+__all__ = ["DISCARDED", "STUDY_SCHEMA", "Started", "Study", "front_of", "objective_values", "open_study"]
 
 STUDY_SCHEMA = 1
+
+DISCARDED = "discarded"
+"""Kind of the fact that a trial's artifact was removed to make room."""
 
 T = TypeVar("T")
 
@@ -151,6 +154,10 @@ class Study:
         fact: dict[str, Any] = body["fact"]
         return fact
 
+    def discarded(self) -> frozenset[int]:
+        """Numbers of the trials whose artifacts were removed to make room."""
+        return layout.numbers_with_fact(self.path, DISCARDED)
+
     def started(self, *, salvage: bool = False) -> tuple[Started, ...]:
         """Trials begun and not committed, without the baseline, by number: what a resumed search runs again.
 
@@ -194,9 +201,12 @@ class Study:
         """The folder of a trial's exported file, every file compared with its manifest.
 
         Raises:
+            ConfigError: it was removed to make room.
             UnverifiedError: nothing was committed, or a file is missing, short or altered; names it.
         """
         folder = layout.artifact_folder(self.path, number)
+        if gone := self.fact(number, DISCARDED):
+            raise ConfigError(f"trial {number} has no files any more: {gone['reason']}")
         if self.remote is not None:
             mirror.pull_artifact(self.remote, self.path, number)
         if not folder.is_dir():

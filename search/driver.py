@@ -16,6 +16,8 @@ from reid.files import remove_tree
 from results import Record, Study, commit, commit_artifact, note_started
 from results.layout import artifact_folder, work_folder
 from results.record import BASELINE_NUMBER, utc_now
+from results.reserve import Reserve, disk_is_full
+from search.disk import ArtifactKeeper, DiskLimits
 from search.failures import MAX_IDENTICAL_FAILURES, FailureRun
 from search.feedback import tell_of
 from search.halving import Halving, HalvingSettings
@@ -56,12 +58,16 @@ class Driver:
         still_ours: Callable[[], None] = lambda: None,
         gpus_per_trial: float | None = None,
         spent: Mapping[int, Rows] | None = None,
+        disk: DiskLimits | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         self.failure: Exception | None = None
         self.stopping = False
         self._study, self._space, self._sampler = study, space, sampler
         self._trials, self._function, self._data_root, self._monitor = trials, function, data_root, monitor
         self._still_ours, self._gpus, self._spent = still_ours, gpus_per_trial, spent or {}
+        self._disk, self._reserve = disk or DiskLimits(), reserve
+        self._artifacts = ArtifactKeeper(study, self._disk.artifact_bytes)
         self._seed = int(study.definition["seed"])
         self._running: dict[tuple[int, int], Begun] = {}
         self._again: deque[Begun] = deque()
@@ -192,6 +198,7 @@ class Driver:
             "baseline_worker": baseline.worker if baseline else {},
             "kernel_ms_at_start": baseline.checks.get("kernel_ms") if baseline else None,
             "early_stopping": self._halving is not None,
+            "cache_limit_bytes": self._disk.cache_bytes,
             **({"spent_before": list(spent)} if spent else {}),
         }
         job = Job(
@@ -245,6 +252,7 @@ class Driver:
             return
         self._sampler.tell(tell_of(record, list(self._space.objectives), self._limits))
         self._monitor.committed(record)
+        self._artifacts.committed(record)
         if (diagnosis := self._failures.add(record)) is not None:
             raise SearchPaused(diagnosis)
 
@@ -257,6 +265,17 @@ class Driver:
             objectives=list(self._space.objectives),
             limits=self._limits,
         )
+        try:
+            record = self._write(record, answer)
+        except ResourceError as error:
+            if self._reserve is None or not disk_is_full(error) or not self._reserve.give_up():
+                raise
+            record = self._write(record, answer)
+            self.fail(error)
+        remove_tree(begun.job.work)
+        return record
+
+    def _write(self, record: Record, answer: Answer) -> Record:
         self._still_ours()
         record = self._with_artifact(record, answer)
         if record.number == BASELINE_NUMBER and record.status != "complete":
@@ -264,7 +283,6 @@ class Driver:
             raise ConfigError(self._why(BASELINE_NUMBER, problem))
         self._still_ours()
         commit(self._study, record)
-        remove_tree(begun.job.work)
         return record
 
     def _with_artifact(self, record: Record, answer: Answer) -> Record:

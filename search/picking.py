@@ -85,7 +85,7 @@ def pick_package(
     if isinstance(out, Path):
         _must_be_new(out, zipped)
     choice = choose(
-        study,
+        _Havable(study) if wishes.trial is None else study,
         maximum=wishes.maximum,
         minimum=wishes.minimum,
         max_drop=wishes.max_drop,
@@ -127,6 +127,25 @@ def describe(picked: Picked) -> dict[str, Any]:
         "package": str(picked.package),
         "zip": None if picked.zipped is None else str(picked.zipped),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Havable:
+    """A study without the trials whose files were removed, and that can be had no more."""
+
+    study: Study
+
+    @property
+    def objectives(self) -> Mapping[str, str]:
+        return self.study.objectives
+
+    @property
+    def baseline(self) -> Record | None:
+        return self.study.baseline
+
+    def records(self) -> list[Record]:
+        gone = self.study.discarded()
+        return [record for record in self.study.records() if record.number not in gone]
 
 
 def _candidates(found: Rechecked) -> list[dict[str, Any]]:

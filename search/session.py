@@ -9,6 +9,8 @@ from reid.config import reject_unknown
 from reid.errors import ConfigError
 from reid.files import remove_tree
 from results import Study, hold_study, open_study, rebuild_table
+from results.reserve import Reserve
+from search.disk import DiskLimits
 from search.driver import Driver
 from search.failures import MAX_IDENTICAL_FAILURES
 from search.halving import HalvingSettings, with_evaluations
@@ -43,6 +45,7 @@ def search(
     warm_start: Sequence[Study] = (),
     halving: HalvingSettings | None = None,
     max_identical_failures: int = MAX_IDENTICAL_FAILURES,
+    disk: DiskLimits | None = None,
     function: str = TRIAL_FUNCTION,
     console: Console | None = None,
     runner: Callable[[Supply, Resources], None] | None = None,
@@ -61,6 +64,7 @@ def search(
         halving: how trials are stopped early; None lets all of them end.
         max_identical_failures: so many failures alike in a row, from different configurations, pause the search; 0
             never does.
+        disk: how much the stage cache and the artifacts may take; None sets no limit.
         function: dotted path of what runs a trial.
         console: where progress goes; None is silent.
         runner: runs the driver's jobs; None takes Ray, the simulator is another.
@@ -99,21 +103,24 @@ def search(
         monitor = Monitor(console or Console(quiet=True), trials, space.objectives)
         if warm_start:
             monitor.note(f"learnt from {len(warm.taken)} trials of other studies; {warm.skipped} do not fit")
-        driver = Driver(
-            study,
-            space,
-            chosen,
-            trials=trials,
-            function=function,
-            data_root=data.root,
-            monitor=monitor,
-            halving=halving,
-            max_identical_failures=max_identical_failures,
-            still_ours=held.check,
-            gpus_per_trial=resources.gpus_per_trial,
-            spent=spent,
-        )
-        _run(driver, monitor, resources, runner or run_jobs)
+        with Reserve(study.path) as reserve:
+            driver = Driver(
+                study,
+                space,
+                chosen,
+                trials=trials,
+                function=function,
+                data_root=data.root,
+                monitor=monitor,
+                halving=halving,
+                max_identical_failures=max_identical_failures,
+                still_ours=held.check,
+                gpus_per_trial=resources.gpus_per_trial,
+                spent=spent,
+                disk=disk,
+                reserve=reserve,
+            )
+            _run(driver, monitor, resources, runner or run_jobs)
         rebuild_table(study)
         if driver.failure is not None:
             raise driver.failure

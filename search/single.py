@@ -46,18 +46,17 @@ def run_single(
     check(config)
     claim(out, config)
     stages = cache or out / "cache"
-    try:
-        outcome = run(
-            config, data_root=data_root, cache=DiskCache(stages), say=progress_line, watcher=watcher
-        )
-    except KeyboardInterrupt:
-        progress_line("interrupted; the same command resumes")  # typer ends the program without a word
-        raise
-    if outcome.artifact is not None:
-        _copy(outcome.artifact, out, ("model.onnx", "input_spec.json"))
-        keys = {stage.name: stage.key for stage in outcome.stages}
-        weights = next(keys[name] for name in WEIGHT_STAGES if name in keys)
-        _copy(stages / weights, out, ("model.safetensors", "plan.json"))
+    with DiskCache(stages) as kept:
+        try:
+            outcome = run(config, data_root=data_root, cache=kept, say=progress_line, watcher=watcher)
+        except KeyboardInterrupt:
+            progress_line("interrupted; the same command resumes")  # typer ends the program without a word
+            raise
+        if outcome.artifact is not None:
+            _copy(outcome.artifact, out, ("model.onnx", "input_spec.json"))
+            keys = {stage.name: stage.key for stage in outcome.stages}
+            weights = next(keys[name] for name in WEIGHT_STAGES if name in keys)
+            _copy(stages / weights, out, ("model.safetensors", "plan.json"))
     write_json(out / "trial.json", summary(outcome))
     return outcome
 

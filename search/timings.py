@@ -108,8 +108,9 @@ def _named(name: str) -> str:
 def _numbers(study: Study) -> dict[str, list[int]]:
     """Hash of a network's file -> numbers of the trials, or the baseline, that have it."""
     found: dict[str, list[int]] = {}
+    discarded = study.discarded()
     for record in (*study.records(), *([study.baseline] if study.baseline else [])):
-        if record.artifact is not None:
+        if record.artifact is not None and record.number not in discarded:
             found.setdefault(sha256_of(model_file(study.artifact(record.number))), []).append(record.number)
     return found
 

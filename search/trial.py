@@ -1,6 +1,7 @@
 """What a worker runs: the pipeline of one trial, between plain values on both sides."""
 
 import os
+import shutil
 import socket
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -24,8 +25,8 @@ def run(job: Job, contact: Contact) -> dict[str, Any]:
     """Run the pipeline for a job of the driver; what the study has cached is taken from there.
 
     Args:
-        job: its payload holds config, study, data_root, limits, reference, baseline_worker, kernel_ms_at_start and
-            early_stopping.
+        job: its payload holds config, study, data_root, limits, reference, baseline_worker, kernel_ms_at_start,
+            early_stopping and cache_limit_bytes.
         contact: to the driver: told each step and stage, and asked whether to stop.
 
     Returns:
@@ -43,17 +44,19 @@ def run(job: Job, contact: Contact) -> dict[str, Any]:
     asked = job.payload
     config = TrialConfig.from_dict(asked["config"])
     kernel_ms = _kernel_ms_at_start(job, config)
-    outcome = pipeline.run(
-        config,
-        data_root=Path(asked["data_root"]),
-        cache=Staged(DiskCache(cache_folder(Path(asked["study"]))), contact),
-        limits=[Limit(**limit) for limit in asked["limits"]],
-        reference=None if asked["reference"] is None else Path(asked["reference"]),
-        kernel_ms_at_start=kernel_ms,
-        say=contact,
-        watcher=Reporter(contact) if asked["early_stopping"] else StopWatch(contact),
-    )
-    return _plain(outcome, {"kernel_ms": kernel_ms} if job.number == BASELINE_NUMBER else {})
+    with DiskCache(cache_folder(Path(asked["study"])), asked["cache_limit_bytes"]) as cache:
+        outcome = pipeline.run(
+            config,
+            data_root=Path(asked["data_root"]),
+            cache=Staged(cache, contact),
+            limits=[Limit(**limit) for limit in asked["limits"]],
+            reference=None if asked["reference"] is None else Path(asked["reference"]),
+            kernel_ms_at_start=kernel_ms,
+            say=contact,
+            watcher=Reporter(contact) if asked["early_stopping"] else StopWatch(contact),
+        )
+        artifact = outcome.artifact and _set_aside(outcome.artifact, job.work / "artifact")
+    return _plain(outcome, artifact, {"kernel_ms": kernel_ms} if job.number == BASELINE_NUMBER else {})
 
 
 def _kernel_ms_at_start(job: Job, config: TrialConfig) -> float | None:
@@ -70,7 +73,12 @@ def _kernel_ms_at_start(job: Job, config: TrialConfig) -> float | None:
     return known if same_machine else None
 
 
-def _plain(outcome: TrialOutcome, checks: Mapping[str, Any]) -> dict[str, Any]:
+def _set_aside(artifact: Path, folder: Path) -> Path:
+    """A copy for the driver: the stage itself may be evicted once this trial no longer uses it."""
+    return Path(shutil.copytree(artifact, folder))
+
+
+def _plain(outcome: TrialOutcome, artifact: Path | None, checks: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "status": outcome.status,
         "metrics": {name: float(value) for name, value in outcome.metrics.items()},
@@ -80,6 +88,6 @@ def _plain(outcome: TrialOutcome, checks: Mapping[str, Any]) -> dict[str, Any]:
         "stages": [asdict(stage) for stage in outcome.stages],
         "curves": [dict(row) for row in outcome.curves],
         "checks": {**outcome.checks, **checks},
-        "artifact": None if outcome.artifact is None else str(outcome.artifact),
+        "artifact": None if artifact is None else str(artifact),
         "protocol": outcome.protocol,
     }

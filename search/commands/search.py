@@ -9,6 +9,7 @@ import spaces
 from reid.errors import ConfigError
 from results import open_study
 from search.console import errors
+from search.disk import DiskLimits, parse_bytes
 from search.failures import MAX_IDENTICAL_FAILURES
 from search.jobs import Resources
 from search.opening import Data
@@ -60,6 +61,16 @@ def search(
     max_identical_failures: Annotated[
         int, typer.Option(min=0, help="Failures alike in a row that pause the search; 0 = never.")
     ] = MAX_IDENTICAL_FAILURES,
+    cache_limit: Annotated[
+        str | None,
+        typer.Option(
+            help="Disk that cached stages may take, e.g. 20GB; those not used for longest go first."
+        ),
+    ] = None,
+    artifact_limit: Annotated[
+        str | None,
+        typer.Option(help="Disk that exported files may take, e.g. 5GB; those of the front are always kept."),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Try everything once at a tiny size, and estimate hours and disk."),
@@ -72,6 +83,10 @@ def search(
     Example: reid-pareto search --space demo --study studies/demo --trials 16
     """
     halving = parse_halving(scheduler, grace_epochs, eta)
+    disk = DiskLimits(
+        cache_bytes=None if cache_limit is None else parse_bytes(cache_limit, "--cache-limit"),
+        artifact_bytes=None if artifact_limit is None else parse_bytes(artifact_limit, "--artifact-limit"),
+    )
     if trials < 1:
         raise ConfigError(f"--trials must be at least 1, got {trials}")
     wanted = override(spaces.load(space), parse_settings(settings or []))
@@ -109,6 +124,7 @@ def search(
         warm_start=[open_study(other) for other in warm_start or []],
         halving=halving,
         max_identical_failures=max_identical_failures,
+        disk=disk,
         console=errors,
     )
     errors.print(f"next: reid-pareto front {done.place}  or  reid-pareto report {done.place}", markup=False)

@@ -1,8 +1,9 @@
-"""A full disk, a temporary folder on another filesystem, and a clock that jumps (rows S1, S3 and S9)."""
+"""A full disk, temporaries on another filesystem, many writers, stale handles, jumping clocks (S1, S3, S5, S9)."""
 
+import errno
 import os
-import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from reid.errors import ResourceError
 from results import Study, commit, commit_artifact, open_study
 from results.page_story import ledger, volume_over_time
 from results.report import write_report
+from tests.fault.drive import ROOT
+from tests.fault.filesystem import filesystem, fill
 from tests.results.samples import make_record, make_study
 
 pytestmark = pytest.mark.fault
@@ -20,20 +23,8 @@ pytestmark = pytest.mark.fault
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A filesystem of its own with 512 KiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    call = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(call, capture_output=True, check=False).returncode:
-        pytest.skip("cannot mount a small filesystem here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """A file that leaves nothing free."""
-    filler = folder / "filler"
-    filler.write_bytes(b"\0" * shutil.disk_usage(folder).free)
-    return filler
+    with filesystem(tmp_path / "small", "512k") as folder:
+        yield folder
 
 
 def _record(study: Study, _: Path) -> None:
@@ -106,3 +97,62 @@ def test_s9_a_clock_that_jumps_changes_neither_order_nor_durations(tmp_path: Pat
     assert [count for count, *_ in line] == [1, 2]
     assert all(hours >= 0 for _, hours, _ in line)
     assert ledger(records)["wall"] >= 0
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from results import commit
+from reid.errors import ConfigError
+from tests.fault.drive import ROOT
+from tests.fault.filesystem import fill, filesystem
+from tests.results.samples import make_record
+study, worker, count, won = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), []
+for number in range(count):
+    try:
+        commit(study, make_record(number, artifact=None, worker={"host": f"w{worker}"}))
+    except ConfigError:
+        continue
+    won.append(number)
+print(*won)
+"""
+
+
+def test_s5_of_eight_writers_of_each_record_one_wins_and_none_is_mixed(tmp_path: Path) -> None:
+    """S5: 8 processes, 10,000 attempts, as if a lock had been lost on a network filesystem."""
+    study, count = make_study(tmp_path), 1250
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(study.path), str(worker), str(count)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for worker in range(8)
+    ]
+    won = {worker: process.communicate()[0].split() for worker, process in enumerate(writers)}
+    owners = {int(number): f"w{worker}" for worker, numbers in won.items() for number in numbers}
+    assert sum(len(numbers) for numbers in won.values()) == count
+    again = open_study(study.path)
+    assert again.damaged() == ()
+    assert {record.number: record.worker["host"] for record in again.records()} == owners
+
+
+@pytest.mark.parametrize("call", ["link", "replace", "fsync"])
+def test_s5_a_stale_handle_is_an_error_and_the_next_try_works(
+    tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(tmp_path)
+    commit(study, make_record(0, artifact=None))
+
+    def stale(*_: object, **__: object) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, stale)
+        with pytest.raises(ResourceError, match=r"trials.*Stale file handle"):
+            commit(study, make_record(1, artifact=None))
+    assert [record.number for record in open_study(study.path).records()] in ([0], [0, 1])
+    if len(open_study(study.path).records()) == 1:
+        commit(study, make_record(1, artifact=None))
+    assert open_study(study.path).damaged() == ()

@@ -213,3 +213,7 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
     for index in range(20):
         cache.get_or_compute(f"dense-{index}", writes("weights"))
     assert len(os.listdir("/proc/self/fd")) == before
+    with cache:
+        cache.get_or_compute("dense-0", never)
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+    assert len(os.listdir("/proc/self/fd")) == before

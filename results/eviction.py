@@ -1,0 +1,92 @@
+"""Keeping a stage cache within a number of bytes: what was used least recently goes, what is in use stays."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from reid.files import remove_tree
+from results.manifest import MANIFEST
+
+__all__ = ["evict", "size_of"]
+
+_WORK = ".work"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    folder: Path
+    size_bytes: int
+    used_s: float
+
+    @property
+    def key(self) -> str:
+        return self.folder.name.removesuffix(_WORK)
+
+
+def evict(cache: Path, limit_bytes: int) -> int:
+    """Remove stages, the least recently used first, until the rest has at most `limit_bytes`.
+
+    A stage that a trial computes or still reads is passed over (it is locked, see `results.cache`), so the cache
+    may stay above its limit while many trials run.
+
+    Returns:
+        Bytes removed.
+    """
+    entries = sorted(_entries(cache), key=lambda entry: entry.used_s)
+    excess = sum(entry.size_bytes for entry in entries) - limit_bytes
+    removed = 0
+    for entry in entries:
+        if removed >= excess:
+            break
+        lock, use = cache / f"{entry.key}.lock", cache / f"{entry.key}.use"
+        with _try_lock(lock) as free, _try_lock(use) as unused:
+            if free and unused:
+                # First the manifest: a folder that a kill leaves half removed counts as not there.
+                (entry.folder / MANIFEST).unlink(missing_ok=True)
+                remove_tree(entry.folder)
+                removed += entry.size_bytes
+    return removed
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the files below a folder, as far as they are still there."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.lstat().st_size if not path.is_dir() else 0
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def _entries(cache: Path) -> Iterator[_Entry]:
+    for folder in cache.iterdir():
+        if folder.is_dir():
+            key = folder.name.removesuffix(_WORK)
+            used_s = max(_modified_s(folder), _modified_s(cache / f"{key}.use"))
+            yield _Entry(folder, size_of(folder), used_s)
+
+
+def _modified_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+@contextmanager
+def _try_lock(path: Path) -> Iterator[bool]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
