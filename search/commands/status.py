@@ -16,6 +16,7 @@ from search.figures import duration_text, figure_text
 
 __all__ = ["examine_study", "status"]
 
+_FAILED_SHOWN = 5
 _ALSO_SHOWN = ("rank1", "size_bytes", "macs")
 
 
@@ -66,6 +67,11 @@ def examine_study(study: Study, *, salvage: bool = False) -> dict[str, Any]:
         "reference_point": study.reference_point,
         "baseline": baseline.metrics if baseline else None,
         "failures": dict(Counter(r.error["kind"] for r in records if r.status == "failed" and r.error)),
+        "failed": [
+            {"trial": r.number, **r.error, "log": r.worker.get("log")}
+            for r in records
+            if r.status == "failed" and r.error
+        ],
         "seconds": stage_seconds(costed),
         "cpu_seconds": stage_seconds(costed, "cpu_seconds"),
         "gpu_seconds": stage_seconds(costed, "gpu_seconds"),
@@ -89,9 +95,15 @@ def _lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines += [("front", _front_text(found)), ("baseline", _baseline_text(found))]
     if found["failures"]:
         lines.append(("failures", ", ".join(f"{kind} {n}" for kind, n in found["failures"].items())))
+        lines += [("", _failed_text(one)) for one in found["failed"][-_FAILED_SHOWN:]]
     lines.append(("cost", _cost_text(found)))
     lines += [("damaged", problem) for problem in found["damaged"]]
     return lines
+
+
+def _failed_text(one: Mapping[str, Any]) -> str:
+    log = f" ({one['log']})" if one["log"] else ""
+    return f"trial {one['trial']} {one['kind']}: {one_line(one['message'], 160)}{log}"
 
 
 def _front_text(found: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,12 +31,28 @@ class Faults:
     Attributes:
         refuse: text in "METHOD PATH" of a request that is answered 503.
         times: how often; every further one passes.
+        delay_s: how long every request waits.
+        stalled: while it is set, requests wait for its end.
         seen: "METHOD PATH" of every request.
     """
 
     refuse: str | None = None
     times: int = 10**9
+    delay_s: float = 0.0
+    stalled: threading.Event = field(default_factory=threading.Event)
     seen: list[str] = field(default_factory=list)
+
+    def reset(self) -> None:
+        """No faults any more."""
+        self.refuse, self.times, self.delay_s = None, 10**9, 0.0
+        self.stalled.clear()
+        self.seen.clear()
+
+    def wait(self) -> None:
+        """Be as slow as told."""
+        time.sleep(self.delay_s)
+        while self.stalled.is_set():
+            time.sleep(0.1)
 
     def hits(self, request: str) -> bool:
         """Whether this request is to be refused; counts it."""
@@ -87,11 +103,13 @@ def _handler(port: int, faults: Faults) -> type[BaseHTTPRequestHandler]:
 
         def pass_on(self) -> None:
             body = self._body()
+            faults.wait()
             if faults.hits(f"{self.command} {self.path}"):
                 self._answer(503, [], b"")
                 return
             status, headers, content = _ask(port, self.command, self.path, body, _end_to_end(self.headers))
-            self._answer(status, headers, content)
+            with suppress(ConnectionError):  # the client may have given up waiting
+                self._answer(status, headers, content)
 
         def _body(self) -> bytes:
             if "chunked" not in (self.headers.get("Transfer-Encoding") or ""):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ def study(tmp_path: Path) -> Study:
     commit(made, with_metrics(1, {"mAP": 0.6, "latency_ms": 3.0}, stages=[]))
     commit(made, make_record(2, latency_trusted=False, stages=[]))
     commit(made, make_record(3, status="infeasible", stages=[], violations={"latency_ms <= 8": 1.5}))
-    commit(made, failed_record(4, kind="ResourceError", message="out of memory"))
+    failed = failed_record(4, kind="ResourceError", message="out of memory")
+    commit(made, replace(failed, worker={"log": "trials/logs/000004-1.log"}))
     note_started(made, 5, 1, {"prune_rate": 0.5})
     return made
 
@@ -62,6 +64,7 @@ def test_people_read_it_in_lines(study: Study, capsys: pytest.CaptureFixture[str
         "2 trials (0, 1), hypervolume 11.7 (reference mAP 0.0 %, latency_ms 20 ms)",
         "baseline   mAP 82.0 %, latency_ms 16.2 ms",
         "failures   ResourceError 1",
+        "trial 4 ResourceError: out of memory (trials/logs/000004-1.log)",
         "10 min 1 s (dense 10 min 1 s); the cache saved 9 min 59 s",
     ):
         assert part in said

@@ -10,6 +10,7 @@ import spaces
 from reid.errors import ReidParetoError
 from search.jobs import Resources
 from search.opening import Data
+from search.options import parse_halving
 from search.session import search
 
 
@@ -22,6 +23,7 @@ def main() -> int:
     parser.add_argument("--gpus-per-trial", type=float)
     parser.add_argument("--stage-limit-s", type=float)
     parser.add_argument("--address")
+    parser.add_argument("--scheduler", default="none")
     given = parser.parse_args()
     try:
         search(
@@ -36,6 +38,7 @@ def main() -> int:
                 stage_limit_s=given.stage_limit_s,
                 address=given.address,
             ),
+            halving=parse_halving(given.scheduler, grace_epochs=2, eta=2),
             function="tests.search.fake_trial:run",
             console=Console(stderr=True),
         )

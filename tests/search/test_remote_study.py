@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from results.lease import StudyLease, lease_of
 from results.mirror import mirror_folder
 from results.remote import open_remote
 from search.cli import app
+from search.execute import run_job
+from search.jobs import Resources, Supply
 from tests.results.s3 import Endpoint, s3_endpoint, server_python
 
 pytestmark = [
@@ -56,8 +59,7 @@ def endpoint(server: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"{CANARY}-secret")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    server.faults.refuse = None
-    server.faults.seen.clear()
+    server.faults.reset()
     return server
 
 
@@ -142,6 +144,50 @@ def test_s6_a_record_that_the_listing_lacks_is_found_by_its_name(
 
     monkeypatch.setattr(Remote, "names", lag)
     assert [record.number for record in open_study(uri).records()] == [0, 1, 2]
+
+
+def test_s4_a_slow_store_slows_the_search_and_nothing_else(
+    endpoint: Endpoint, run_search: Callable[..., Study]
+) -> None:
+    endpoint.faults.delay_s = 0.1
+    done = run_search(3, path=endpoint.uri("slow"))
+    assert [record.number for record in done.records()] == [0, 1, 2]
+    assert done.started() == ()
+
+
+def test_s4_a_stall_is_waited_for_and_lets_no_second_driver_in(
+    endpoint: Endpoint, run_search: Callable[..., Study], tmp_path: Path
+) -> None:
+    """S4 with a stall of ten seconds, after which everything goes on."""
+    uri, stall_s = endpoint.uri("stall"), 10.0
+    refused: list[str] = []
+    before = threading.active_count()
+
+    def stalls_after_the_first_trial(supply: Supply, resources: Resources) -> None:
+        while not supply.finished and (job := supply.take()) is not None:
+            answer = run_job(job)
+            if job.number == 1:
+                endpoint.faults.stalled.set()
+                threading.Timer(stall_s, endpoint.faults.stalled.clear).start()
+            begun = time.monotonic()
+            supply.settle(job, answer)
+            if job.number == 1:
+                assert time.monotonic() - begun > stall_s - 1
+                try:
+                    with StudyLease(open_remote(uri), tmp_path / "other"):
+                        pytest.fail("a second driver got in")
+                except StudyInUse as error:
+                    refused.append(str(error))
+
+    done = run_search(3, path=uri, runner=stalls_after_the_first_trial)
+    assert [record.number for record in done.records()] == [0, 1, 2]
+    assert done.started() == ()
+    assert len(refused) == 1
+    # Requests that the client gave up end with the stall.
+    deadline = time.monotonic() + 15
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert threading.active_count() <= before + 1
 
 
 def test_d8_a_second_driver_is_refused_and_a_stopped_one_never_writes_again(

@@ -1,0 +1,116 @@
+"""What the stage cache and latency first spare: one study, and the same trials without either, really trained.
+
+python -m benchmarks.economy [--trials 32]    writes results/economy-<device>.json
+
+Both studies run on generated pedestrians with the same seed and the random sampler, so that they ask for the same
+trials; a trial breaks the limit on latency in both, but only the first finds that out before it trains.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.device import write_result
+from search.contact import Contact
+from search.jobs import Job
+
+LIMIT = 0.35
+TRAINING = ("dense", "prune", "finetune")
+
+
+def without(job: Job, contact: Contact) -> dict[str, Any]:
+    """A trial that shares nothing with others, and is told of no limit before it ends."""
+    from search.trial import run
+
+    if job.number < 0:
+        return run(job, contact)
+    alone = job.work / "alone"
+    payload = {**job.payload, "study": str(alone), "limits": []}
+    return run(Job(**{**_fields(job), "payload": payload}), contact)
+
+
+def _fields(job: Job) -> dict[str, Any]:
+    return {name: getattr(job, name) for name in ("number", "attempt", "function", "work", "payload")}
+
+
+def study(folder: Path, data: Path, trials: int, function: str) -> dict[str, Any]:
+    """Run one of the two; its training seconds, its front and its outcomes."""
+    import spaces
+    from reid.data import load_dataset
+    from results.cost import lost_seconds, saved_seconds, stage_seconds
+    from search.jobs import Resources
+    from search.opening import Data
+    from search.planner import override
+    from search.session import search
+
+    space = spaces.load("demo")
+    limited = spaces.parse_space(
+        {**space.to_dict(), "limits": [f"latency_ms <= {LIMIT} * baseline"]}, "economy"
+    )
+    space = override(limited, {"epochs": 4, "prune_epochs": 1, "finetune_epochs": 2})
+    fingerprint = load_dataset("synthetic", data).fingerprint
+    done = search(
+        folder,
+        space,
+        Data(name="synthetic", root=data, fingerprint=fingerprint),
+        trials=trials,
+        sampler="random",
+        resources=Resources(gpus_per_trial=0),
+        function=function,
+    )
+    records = done.records()
+    spent = stage_seconds([*records, *([done.baseline] if done.baseline else [])])
+    return {
+        "training_s": sum(spent.get(name, 0.0) for name in TRAINING),
+        "all_stages_s": sum(spent.values()),
+        "saved_s": saved_seconds(records),
+        "lost_s": lost_seconds(records),
+        "statuses": {name: sum(r.status == name for r in records) for name in {r.status for r in records}},
+        "untrusted": sum(r.status == "complete" and not r.latency_trusted for r in records),
+        "front": sorted(record.number for record in done.front()),
+        "mAP": {str(r.number): r.metrics["mAP"] for r in records if r.status == "complete"},
+        "hypervolume": done.hypervolume(),
+        "params": [record.params for record in records],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--trials", type=int, default=32)
+    given = parser.parse_args()
+    from reid.data.prepare import prepare_synthetic
+    from reid.data.synthetic import SyntheticOptions
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        prepare_synthetic(SyntheticOptions(identities=48, test_identities=8), root / "data")
+        found = {
+            name: study(root / name, root / "data", given.trials, function)
+            for name, function in (
+                ("with", "search.trial:run"),
+                ("without", "benchmarks.economy:without"),
+            )
+        }
+    one, other = found["with"], found["without"]
+    same_trials = one.pop("params") == other.pop("params")
+    shared = one["mAP"].keys() & other["mAP"].keys()
+    write_result(
+        "economy",
+        {
+            "trials": given.trials,
+            "limit": f"latency_ms <= {LIMIT} * baseline",
+            "same_trials": same_trials,
+            "largest_difference_in_mAP": max(abs(one["mAP"][n] - other["mAP"][n]) for n in shared),
+            "without_over_with_training": other["training_s"] / one["training_s"],
+            "without_over_with_all": other["all_stages_s"] / one["all_stages_s"],
+            "same_front": one["front"] == other["front"],
+            **found,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
