@@ -77,13 +77,14 @@ def _metrics(source: Path, runtime: str, conversion: Mapping[str, Any]) -> dict[
 
 
 def _card(source: Path, files: Mapping[str, bytes], runtime: str, conversion: Mapping[str, Any]) -> str:
+    target = conversion.get("to", runtime)
     title, _, rest = (source / "model_card.md").read_text(encoding="utf-8").partition("\n")
     names = " and ".join(f"`{name}`" for name in sorted(files, reverse=True))
     halved = " Weights are kept as fp16." if conversion.get("half") else ""
     return f"""{title}
 
-**Converted for {runtime}.** {names} stand in place of `model.onnx`.{halved} Smallest
+**Converted for {target}.** {names} stand in place of `model.onnx`.{halved} Smallest
 cosine to the source's embeddings: {conversion["min_cosine"]:.6f} over {conversion["images"]} generated images.
 Accuracy, latency and size below are those of the source: measure anew with `reid-pareto bench SOURCE THIS`.
-`embed.py` needs {runtime} instead of onnxruntime.
+`embed.py` needs {runtime}.
 {rest}"""

@@ -98,13 +98,17 @@ class Opened(ABC):
         self._spec.check(images)
         out = np.empty((len(images), self._spec.embedding_dim), dtype=np.float32)
         for start in range(0, len(images), CHUNK):
-            part = images[start : start + CHUNK]
-            views = [self._run(self._spec.normalise(view)) for view in self._spec.views(part)]
-            total = np.sum(views, axis=0, dtype=np.float32)
+            total = self._sum_of_views(images[start : start + CHUNK])
             # A single view is of length 1 too, but for the rounding of a half-precision file.
             length = np.linalg.norm(total, axis=1, keepdims=True)
             out[start : start + CHUNK] = total / np.maximum(length, np.float32(1e-12))
         return out
+
+    def _sum_of_views(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embeddings (N, D) of some images, those of their mirror images added where the specification says so."""
+        views = [self._run(self._spec.normalise(view)) for view in self._spec.views(images)]
+        total: NDArray[np.float32] = np.sum(views, axis=0, dtype=np.float32)
+        return total
 
     @abstractmethod
     def timer(self) -> Callable[[], None]:
@@ -116,6 +120,9 @@ class Opened(ABC):
 
     def _timed_inputs(self) -> list[NDArray[np.float32]]:
         """Each view of the target's batch of fixed random images, normalised beforehand."""
+        return [self._spec.normalise(view) for view in self._spec.views(self._timed_images())]
+
+    def _timed_images(self) -> NDArray[np.uint8]:
+        """The target's batch of fixed random images."""
         shape = (self._batch, self._spec.height, self._spec.width, 3)
-        images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        return [self._spec.normalise(view) for view in self._spec.views(images)]
+        return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

@@ -18,7 +18,7 @@ from reid.runtime.inspection import inspect
 from reid.runtime.openvino import IR_FILES, IR_KEYS, load_openvino
 from reid.runtime.parity import LEAST_COSINE
 
-__all__ = ["CONVERTERS", "LEAST_INT8_COSINE", "check_conversion", "convert"]
+__all__ = ["CONVERTERS", "LEAST_INT8_COSINE", "check_conversion", "convert", "runtime_for"]
 
 LEAST_INT8_COSINE = 0.99
 """Smallest cosine to the source for int8, where runtimes round in different places."""
@@ -27,7 +27,8 @@ _MOST_IMAGES = 32
 """Largest batch of an ExecuTorch program, which sets its memory aside."""
 
 _SCHEMES = frozenset({"fp32", "bf16", "int8-static", "int8-qat", "int8-mixed"})
-_TAKEN = {"executorch": frozenset({"fp32"})}
+_PIXELS = "onnxruntime-pixels"
+_TAKEN = {"executorch": frozenset({"fp32"}), _PIXELS: _SCHEMES | {"fp16", "int8-dynamic"}}
 
 
 def convert(source: Path, target: str, *, half: bool = False) -> dict[str, bytes]:
@@ -56,6 +57,11 @@ def convert(source: Path, target: str, *, half: bool = False) -> dict[str, bytes
     if half and inspected.scheme not in FLOAT_SCHEMES:
         raise ConfigError(f"--fp16 halves float weights, and {source} is {inspected.scheme}; leave it out")
     return CONVERTERS[target](inspected.content, half)
+
+
+def runtime_for(target: str) -> str:
+    """Name of the runtime that opens what a converter makes."""
+    return "onnxruntime" if target == _PIXELS else target
 
 
 def check_conversion(source: Runtime, converted: Runtime, images: NDArray[np.uint8]) -> float:
@@ -104,6 +110,14 @@ def _metadata(content: bytes) -> Mapping[str, str]:
     return found
 
 
+def _pixels(content: bytes, half: bool) -> dict[str, bytes]:
+    from reid.export.pixels import with_pixels  # here, because onnx is slow to import
+
+    if half:
+        raise ConfigError(f"{_PIXELS} has no files with halved weights; leave --fp16 out")
+    return {MODEL_FILE: with_pixels(content)}
+
+
 def _torchscript(runtime: str) -> Callable[[bytes, bool], dict[str, bytes]]:
     def write(content: bytes, half: bool) -> dict[str, bytes]:
         from reid.runtime.torchscript import script_bytes  # here, because torch is slow to import
@@ -133,6 +147,7 @@ def _executorch(content: bytes, half: bool) -> dict[str, bytes]:
 CONVERTERS: dict[str, Callable[[bytes, bool], dict[str, bytes]]] = {
     "openvino": _openvino_ir,
     "executorch": _executorch,
+    _PIXELS: _pixels,
     **{runtime: _torchscript(runtime) for runtime in SCRIPT_FILES},
 }
-"""Converters by the runtime that opens what they make: (ONNX file, halve the weights) -> files."""
+"""Converters by target: (ONNX file, halve the weights) -> files."""

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 
 from reid.errors import ArtifactError, UnverifiedError
 from reid.export.metadata import read_metadata
+from reid.export.pixels import PIXELS
 from reid.export.spec import InputSpec
 
 __all__ = ["Inspected", "inspect"]
@@ -24,18 +25,24 @@ class Inspected:
         content: the very bytes that were inspected; a runtime opens these, not the path again.
         spec: from the file's metadata; it agrees with the graph.
         scheme: from the file's metadata.
+        pixels: the graph takes pixels and not normalised images (`reid.export.pixels`).
     """
 
     content: bytes
     spec: InputSpec
     scheme: str
+    pixels: bool = False
 
 
-def inspect(path: Path) -> Inspected:
+def inspect(path: Path, *, pixels: bool = False) -> Inspected:
     """Read and check an exported file.
 
+    Args:
+        path: of the file.
+        pixels: a graph that takes pixels is welcome too.
+
     Raises:
-        ArtifactError: the file cannot be read.
+        ArtifactError: the file cannot be read, or takes pixels where those are not welcome.
         UnverifiedError: it is no ONNX file, is not self-contained (external data), uses custom operators or
             functions, lacks the input specification, or its graph contradicts it.
     """
@@ -46,11 +53,17 @@ def inspect(path: Path) -> Inspected:
     model = _parse(content, path)
     _refuse_foreign_parts(model, path)
     spec, scheme = read_metadata({p.key: p.value for p in model.metadata_props}, str(path))
-    wanted = [("images", [3, spec.height, spec.width]), ("embedding", [spec.embedding_dim])]
     found = [_signature(value) for value in (*model.graph.input, *model.graph.output)]
-    if found != wanted:
+    embedding = ("embedding", "float", [spec.embedding_dim])
+    wanted = [("images", "float", [3, spec.height, spec.width]), embedding]
+    with_pixels = [(PIXELS, "uint8", [spec.height, spec.width, 3]), embedding]
+    if found not in (wanted, with_pixels):
         raise UnverifiedError(f"{path} has inputs and outputs {found}, its input specification says {wanted}")
-    return Inspected(content=content, spec=spec, scheme=scheme)
+    if found == with_pixels and not pixels:
+        raise ArtifactError(
+            f"{path} takes pixels, which onnxruntime alone opens; use the package that it was exported from"
+        )
+    return Inspected(content=content, spec=spec, scheme=scheme, pixels=found == with_pixels)
 
 
 def _parse(content: bytes, path: Path) -> onnx.ModelProto:
@@ -95,10 +108,10 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
         yield from (tensor.values, tensor.indices)
 
 
-def _signature(value: onnx.ValueInfoProto) -> tuple[str, list[int]]:
-    """Name and shape without the number of images; no shape if that is fixed or the type is not float32."""
+def _signature(value: onnx.ValueInfoProto) -> tuple[str, str, list[int]]:
+    """Name, type and shape without the number of images; no shape if that is fixed."""
     tensor = value.type.tensor_type
     dims = tensor.shape.dim
-    if tensor.elem_type != onnx.TensorProto.FLOAT or not dims or dims[0].HasField("dim_value"):
-        return value.name, []
-    return value.name, [dim.dim_value for dim in dims[1:]]
+    free = dims and not dims[0].HasField("dim_value")
+    kind = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+    return value.name, kind, [dim.dim_value for dim in dims[1:]] if free else []

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reid.config import Target
 from reid.errors import NoDevice, UnverifiedError
+from reid.export.pixels import PIXELS
 from reid.runtime.base import Opened
 from reid.runtime.inspection import inspect
 
@@ -33,8 +34,9 @@ class OnnxRuntime(Opened):
             ArtifactError: as in `inspect`; also if ONNX Runtime refuses the graph.
         """
         demand_provider(target)
-        inspected = inspect(path)
+        inspected = inspect(path, pixels=True)
         super().__init__(inspected.spec, inspected.scheme, target.batch)
+        self._pixels = inspected.pixels
         try:
             self._session = onnxruntime.InferenceSession(
                 inspected.content, session_options(target.threads), providers=_providers(target.device)
@@ -44,7 +46,12 @@ class OnnxRuntime(Opened):
             raise UnverifiedError(f"onnxruntime cannot open {path}: {reason}") from error
 
     def timer(self) -> Callable[[], None]:
-        """A call that runs the target's batch once, on fixed random input that is normalised beforehand."""
+        """A call that runs the target's batch once, on fixed random input.
+
+        It is normalised beforehand, unless the file takes pixels and does that itself.
+        """
+        if self._pixels:
+            return self._pixel_timer()
         inputs = self._timed_inputs()
 
         def run() -> None:
@@ -52,6 +59,22 @@ class OnnxRuntime(Opened):
                 self._run(batch)
 
         return run
+
+    def _pixel_timer(self) -> Callable[[], None]:
+        images = self._timed_images()
+
+        def run() -> None:
+            self._sum_of_views(images)
+
+        return run
+
+    def _sum_of_views(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if not self._pixels:
+            return super()._sum_of_views(images)
+        embedding: NDArray[np.float32] = self._session.run(
+            ["embedding"], {PIXELS: np.ascontiguousarray(images)}
+        )[0]
+        return embedding
 
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         embedding: NDArray[np.float32] = self._session.run(["embedding"], {"images": batch})[0]

@@ -26,7 +26,7 @@ SIZE = (SPEC["height"], SPEC["width"])
 
 
 def network():
-    """A function from (N, 3, height, width) float32 to (N, D) float32, and the shape that the file wants."""
+    """A function from (N, 3, height, width) float32, or pixels, to (N, D) float32, and the shape that it takes."""
     if script := next(HERE.glob("model.*.pt"), None):
         import torch
 
@@ -38,7 +38,8 @@ def network():
         import onnxruntime
 
         session = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
-        return lambda batch: session.run(None, {"images": batch})[0], session.get_inputs()[0].shape[1:]
+        taken = session.get_inputs()[0]
+        return lambda batch: session.run(None, {taken.name: batch})[0], taken.shape[1:]
     import openvino
 
     settings = {
@@ -57,11 +58,14 @@ def pixels(path):
     return np.asarray(upright.resize(SIZE[::-1], Image.Resampling.BILINEAR))
 
 
-def embed(run, paths):
+def embed(run, takes_pixels, paths):
     """(N, D) float32, a row of length 1 for each picture."""
     rows = []
     for path in paths:
         image = pixels(path)
+        if takes_pixels:  # the file normalises, mirrors and adds by itself
+            rows.append(run(image[None])[0])
+            continue
         views = np.stack([image, image[:, ::-1]] if SPEC["flip"] else [image])
         batch = ((views / 255 - SPEC["mean"]) / SPEC["std"]).transpose(0, 3, 1, 2).astype(np.float32)
         total = run(np.ascontiguousarray(batch)).sum(axis=0)
@@ -72,15 +76,16 @@ def embed(run, paths):
 def main(first, second):
     """Do what the head of this file says."""
     run, shape = network()
-    if list(shape) != [3, *SIZE]:
+    takes_pixels = list(shape) == [*SIZE, 3]
+    if list(shape) != [3, *SIZE] and not takes_pixels:
         sys.exit(f"the network takes {shape}, input_spec.json says {[3, *SIZE]}")
     if not first.is_dir():
-        a, b = embed(run, [first, second])
+        a, b = embed(run, takes_pixels, [first, second])
         return print(f"similarity {a @ b:.4f}")
     paths = sorted(path for path in first.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not paths or second.suffix != ".npy":
         sys.exit(f"{first} holds no .jpg or .png" if not paths else f"{second} must end in .npy")
-    np.save(second, embed(run, paths))
+    np.save(second, embed(run, takes_pixels, paths))
     second.with_suffix(".txt").write_text("".join(f"{path.name}\n" for path in paths))
     print(f"{len(paths)} embeddings of {SPEC['embedding_dim']} numbers in {second}")
 

@@ -12,7 +12,7 @@ from reid.errors import ConfigError
 from reid.export import MODEL_FILE
 from reid.files import write_atomic
 from reid.runtime import open_artifact, runtime_of
-from reid.runtime.convert import CONVERTERS, check_conversion, convert
+from reid.runtime.convert import CONVERTERS, check_conversion, convert, runtime_for
 from results.converted import build_converted
 from results.reference import reference_images
 from results.verify import verify
@@ -28,7 +28,7 @@ _SEED = 2
 
 def export_target(
     package: Annotated[Path, typer.Argument(help="Folder or zip file that pick made.")],
-    target: Annotated[str, typer.Option(help=f"Runtime to export to: {', '.join(CONVERTERS)}.")],
+    target: Annotated[str, typer.Option(help=f"What to export to: {', '.join(CONVERTERS)}.")],
     out: Annotated[Path, typer.Option(help="Folder to make; it must not exist.")],
     fp16: Annotated[
         bool, typer.Option("--fp16", help="Keep float weights as fp16, half their size.")
@@ -38,7 +38,8 @@ def export_target(
     """Convert the network of a package for another runtime, prove it and pack it anew.
 
     Embeddings of generated images must agree with the source's: cosine 0.999 for float, 0.99 for int8. Accuracy
-    and latency are not measured; compare with bench.
+    and latency are not measured; compare with bench. The file of onnxruntime-pixels takes uint8 pixels and normalises,
+    mirrors and adds by itself, for programs that are no Python.
 
     Example: reid-pareto export-target packages/door-camera --target openvino --out packages/door-camera-openvino
     """
@@ -61,14 +62,21 @@ def export_target(
 
 def _export(folder: Path, target: str, out: Path, *, half: bool) -> float:
     files = convert(folder / MODEL_FILE, target, half=half)
+    runtime = runtime_for(target)
     settings = package_target(folder)
     source = open_artifact(folder, settings)
     images = reference_images(_SEED, _IMAGES, source.spec.height, source.spec.width)
     with tempfile.TemporaryDirectory(prefix="reid-pareto-export-") as work:
         for name, content in files.items():
             write_atomic(Path(work) / name, content)
-        converted = open_artifact(Path(work), replace(settings, runtime=target))
+        converted = open_artifact(Path(work), replace(settings, runtime=runtime))
         cosine = check_conversion(source, converted, images)
-        conversion = {"from": "onnxruntime", "half": half, "min_cosine": cosine, "images": _IMAGES}
-        build_converted(folder, out, files, runtime=target, conversion=conversion, embed=converted.embed)
+        conversion = {
+            "from": "onnxruntime",
+            "to": target,
+            "half": half,
+            "min_cosine": cosine,
+            "images": _IMAGES,
+        }
+        build_converted(folder, out, files, runtime=runtime, conversion=conversion, embed=converted.embed)
     return cosine

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import onnx
 import pytest
 import typer
 from click.testing import Result
+from PIL import Image
 from typer.testing import CliRunner
 
 from reid.errors import ConfigError, NothingFeasible, UnverifiedError
@@ -18,6 +21,7 @@ from reid.export.spec import InputSpec
 from reid.files import read_json, sha256_of
 from results import Study
 from results.package_manifest import write_package_manifest
+from results.reference import reference_images
 from search.commands.bench import bench
 from search.commands.export_target import export_target
 from search.commands.pick import parse_limits, pick
@@ -225,13 +229,35 @@ def test_export_to_openvino_and_back_to_the_clock(study: Study, tmp_path: Path) 
     assert [row["runtime"] for row in timed["packages"]] == ["onnxruntime", "openvino"]
 
 
+def test_export_of_a_file_that_takes_pixels(study: Study, tmp_path: Path) -> None:
+    source, made = tmp_path / "source", tmp_path / "made"
+    call("pick", study.path, "--trial", 5, "--out", source)
+    exported = json.loads(
+        call("export-target", source, "--target", "onnxruntime-pixels", "--out", made, "--json").stdout
+    )
+    assert exported["min_cosine"] > 0.999
+    assert json.loads(call("verify", made, "--json").stdout)["min_cosine"] > 0.9999
+    assert "Converted for onnxruntime-pixels" in (made / "model_card.md").read_text()
+    spec = json.loads((made / "input_spec.json").read_text())
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number, image in enumerate(reference_images(7, 3, spec["height"], spec["width"])):
+        Image.fromarray(image).save(pictures / f"{number}.png")
+    rows = []
+    for folder in (source, made):
+        command = [sys.executable, folder / "embed.py", pictures, tmp_path / f"{folder.name}.npy"]
+        subprocess.run(command, check=True, capture_output=True)
+        rows.append(np.load(tmp_path / f"{folder.name}.npy"))
+    np.testing.assert_allclose(rows[0], rows[1], atol=1e-5)
+
+
 def test_export_refuses_what_it_cannot_do(study: Study, tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="openvino is not installed (an extra)")
     source, made = tmp_path / "source", tmp_path / "made"
     call("pick", study.path, "--trial", 5, "--out", source)
     unknown = call("export-target", source, "--target", "tensorrt", "--out", made)
     assert isinstance(unknown.exception, ConfigError)
-    assert "known: executorch, openvino, torchscript" in str(unknown.exception)
+    assert "known: executorch, onnxruntime-pixels, openvino, torchscript" in str(unknown.exception)
     assert isinstance(
         call("export-target", source, "--target", "openvino", "--out", source).exception, ConfigError
     )

@@ -110,7 +110,7 @@ def test_graph_that_contradicts_its_specification_is_refused(path: Path) -> None
         model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 32
 
     rewrite(path, shrink)
-    assert "('images', [3, 32, 24])" in refusal(path)
+    assert "('images', 'float', [3, 32, 24])" in refusal(path)
 
 
 def test_fixed_number_of_images_is_refused(path: Path) -> None:
