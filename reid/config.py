@@ -37,12 +37,15 @@ class Target:
         device: "cpu" or "cuda:N".
         threads: threads of one inference, 1 to 1024.
         batch: images per call, 1 to 4096.
+        affinity: cores that inference runs on, as the system numbers them; at least as many as threads. None leaves
+            that to the system.
     """
 
     runtime: str = "onnxruntime"
     device: str = "cpu"
     threads: int = 1
     batch: int = 1
+    affinity: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
@@ -51,6 +54,12 @@ class Target:
             demand(value <= most, f"target.{name}", value, f"at most {most}")
         known = re.fullmatch(r"cpu|cuda:[0-9]+", self.device)
         demand(bool(known), "target.device", self.device, "cpu or cuda:N")
+        if self.affinity is not None:
+            cores = set(self.affinity)
+            distinct = len(cores) == len(self.affinity) and min(cores, default=-1) >= 0
+            demand(distinct, "target.affinity", list(self.affinity), "different cores, 0 or above")
+            enough = f"at least target.threads = {self.threads} cores"
+            demand(len(cores) >= self.threads, "target.affinity", list(self.affinity), enough)
 
     @classmethod
     def from_dict(cls, values: Any) -> Self:
@@ -121,6 +130,8 @@ class TrialConfig(PruningSettings):
         calibration_images: training images read to calibrate int8, >= 1.
         calibration: how the range of an activation follows from its values in those images.
         equalize: level the channels of successive convolutions before int8 ranges are taken.
+        weight_bits: 8 or 7 of an int8 weight; 0 takes 7 where the products of the target's processor saturate (AVX2
+            without VNNI), else 8.
         qat_epochs: epochs of int8-qat, >= 1.
         qat_learning_rate: peak rate of int8-qat.
         qat_loss: loss of int8-qat; its teacher is the float network that is quantized.
@@ -149,6 +160,7 @@ class TrialConfig(PruningSettings):
     calibration_images: int = 256
     calibration: Literal["min-max", "percentile", "entropy"] = "min-max"
     equalize: bool = False
+    weight_bits: int = 0
     qat_epochs: int = 2
     qat_learning_rate: float = 5e-5
     qat_loss: str = "distill-cosine+distill-distance"
@@ -170,6 +182,7 @@ class TrialConfig(PruningSettings):
         demand(0 < rate < math.inf, "qat_learning_rate", rate, "above 0")
         for name in ("calibration_images", "qat_epochs"):
             demand(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        demand(self.weight_bits in (0, 7, 8), "weight_bits", self.weight_bits, "0, 7 or 8")
         demand(not math.isnan(drop), "max_quantization_drop", drop, "a number")
 
     @classmethod
@@ -202,6 +215,8 @@ class TrialConfig(PruningSettings):
         values = dataclasses.asdict(self)
         for name in ("input_size", "milestones"):
             values[name] = list(values[name])
+        if self.target.affinity is not None:
+            values["target"]["affinity"] = list(self.target.affinity)
         return values
 
 

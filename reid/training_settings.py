@@ -155,7 +155,9 @@ def coerce(owner: type[Any], name: str, value: Any, *, place: str = "") -> Any:
     kinds = get_args(hint) if type(None) in get_args(hint) else (hint,)
     if get_origin(hint) is Literal:
         kinds = (str,)
-    if get_origin(hint) is tuple:
+    if value is None and type(None) in kinds:
+        return None
+    if any(get_origin(kind) is tuple for kind in kinds):
         if isinstance(value, list | tuple) and all(type(item) is int for item in value):
             return tuple(value)
         raise ConfigError(f"{place}{name} must be a list of whole numbers, got {value!r}")

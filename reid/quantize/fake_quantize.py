@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ActivationQuantizer", "channel_scales", "quantize_weight"]
+__all__ = ["WEIGHT_TOPS", "ActivationQuantizer", "channel_scales", "quantize_weight"]
 
-WEIGHT_TOP = 127
+WEIGHT_TOPS = {8: 127, 7: 64}
+"""Largest level of a weight by its bits, as ONNX Runtime counts them."""
+
 ACTIVATION_TOP = 255
 _LEAST_SCALE = 1e-9
 
@@ -50,27 +52,28 @@ class ActivationQuantizer(nn.Module):
         return rounded
 
 
-def channel_scales(weight: Tensor, axis: int) -> Tensor:
-    """Step of each channel of a weight: its largest magnitude is 127 steps.
+def channel_scales(weight: Tensor, axis: int, top: int = WEIGHT_TOPS[8]) -> Tensor:
+    """Step of each channel of a weight: its largest magnitude is `top` steps.
 
     Args:
         weight: of any shape.
         axis: of the channels.
+        top: one of `WEIGHT_TOPS`.
 
     Returns:
         (channels,) without gradient; 1 for a channel of zeros.
     """
     others = [dim for dim in range(weight.ndim) if dim != axis]
     largest = weight.detach().abs().amax(dim=others) if others else weight.detach().abs()
-    return torch.where(largest > 0, largest / WEIGHT_TOP, torch.ones_like(largest))
+    return torch.where(largest > 0, largest / top, torch.ones_like(largest))
 
 
-def quantize_weight(weight: Tensor, axis: int) -> Tensor:
-    """Round a weight to int8, symmetric and per channel; the gradient passes as if it were not rounded.
+def quantize_weight(weight: Tensor, axis: int, top: int = WEIGHT_TOPS[8]) -> Tensor:
+    """Round a weight to `top` levels each way, per channel; the gradient passes as if it were not rounded.
 
     Source: Bengio et al., arXiv:1308.3432, section 4 (straight-through estimator).
     """
     shape = [-1 if dim == axis else 1 for dim in range(weight.ndim)]
-    scales = channel_scales(weight, axis).view(shape)
-    rounded = (weight.detach() / scales).round().clamp(-WEIGHT_TOP, WEIGHT_TOP) * scales
+    scales = channel_scales(weight, axis, top).view(shape)
+    rounded = (weight.detach() / scales).round().clamp(-top, top) * scales
     return weight + (rounded - weight).detach()

@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from reid.models import ReIDNetwork
-from reid.quantize.fake_quantize import ActivationQuantizer, channel_scales, quantize_weight
+from reid.quantize.fake_quantize import WEIGHT_TOPS, ActivationQuantizer, channel_scales, quantize_weight
 from reid.quantize.graph_parts import Layer, Parts, take_apart
 from reid.runtime.operators import OPERATORS
 
@@ -32,13 +32,15 @@ class GraphNetwork(ReIDNetwork):
     Args:
         quantized: with quantize-dequantize pairs, as `Calibrated.graph` gives it.
         floats: the graph that it was made from.
+        weight_bits: of its weights, 7 or 8.
 
     Raises:
         ArtifactError: an operator of the graph cannot be trained.
     """
 
-    def __init__(self, quantized: onnx.ModelProto, floats: onnx.ModelProto) -> None:
+    def __init__(self, quantized: onnx.ModelProto, floats: onnx.ModelProto, weight_bits: int = 8) -> None:
         super().__init__()
+        self._top = WEIGHT_TOPS[weight_bits]
         self.blocks, self.classifier = (), nn.Identity()
         self._model = quantized
         self._parts: Parts = take_apart(quantized, floats)
@@ -120,9 +122,9 @@ class GraphNetwork(ReIDNetwork):
 
     def _integers(self, layer: Layer, activation_scale: Tensor) -> dict[str, NDArray[Any]]:
         weight, *bias = (self.values[self._trained[name]].detach() for name in self._values_of(layer))
-        scales = channel_scales(weight, layer.axis)
+        scales = channel_scales(weight, layer.axis, self._top)
         shape = [-1 if dim == layer.axis else 1 for dim in range(weight.ndim)]
-        levels = (weight / scales.view(shape)).round().clamp(-127, 127)
+        levels = (weight / scales.view(shape)).round().clamp(-self._top, self._top)
         found = {layer.weight: _array(levels, np.int8), layer.weight_scale: _array(scales, np.float32)}
         if bias:
             step = scales.double() * activation_scale.double()
@@ -136,7 +138,7 @@ class GraphNetwork(ReIDNetwork):
             weight, *bias = self._values_of(layer)
             tensor = self.values[self._trained[weight]]
             rounds = self._active is None or layer.name in self._active
-            values[weight] = quantize_weight(tensor, layer.axis) if rounds else tensor
+            values[weight] = quantize_weight(tensor, layer.axis, self._top) if rounds else tensor
             for name in bias:
                 offset = self.values[self._trained[name]]
                 values[name] = self._rounded_bias(layer, offset, tensor) if rounds else offset
@@ -144,7 +146,7 @@ class GraphNetwork(ReIDNetwork):
 
     def _rounded_bias(self, layer: Layer, bias: Tensor, weight: Tensor) -> Tensor:
         """As the accumulator of the integer kernel holds it: in steps of both factors of a product."""
-        step = channel_scales(weight, layer.axis) * self._quantizer(layer.grid).scale.detach()
+        step = channel_scales(weight, layer.axis, self._top) * self._quantizer(layer.grid).scale.detach()
         return bias + ((bias / step).round() * step - bias).detach()
 
     def _rounded_grids(self) -> set[str]:

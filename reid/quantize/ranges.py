@@ -5,7 +5,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +49,13 @@ class Calibrated:
         model: the fp32 graph, simplified; its nodes have names.
         ranges: what ONNX Runtime keeps of a calibration, as bytes.
         method: name in `METHODS`.
+        weight_bits: 7 or 8.
     """
 
     model: onnx.ModelProto
     ranges: bytes
     method: str
+    weight_bits: int = 8
 
     def graph(self, float_layers: tuple[str, ...] = ()) -> onnx.ModelProto:
         """The graph with quantize-dequantize pairs around all that is quantized.
@@ -65,7 +67,10 @@ class Calibrated:
             folder = Path(name)
             onnx.save(self.model, folder / "prepared.onnx")
             write_atomic(folder / "ranges.json", self.ranges)
-            return _quantize(folder, self.model, None, self.method, float_layers)
+            settings = QuantizationSettings(
+                calibration=self.method, float_layers=float_layers, weight_bits=self.weight_bits
+            )
+            return _quantize(folder, self.model, None, settings)
 
 
 def calibrate_file(
@@ -91,9 +96,12 @@ def calibrate_file(
         if settings.equalize:
             equalize(model)
             onnx.save(model, folder / "prepared.onnx")
-        _quantize(folder, model, _Batches(spec, images), settings.calibration, ())
+        _quantize(folder, model, _Batches(spec, images), replace(settings, float_layers=()))
         return Calibrated(
-            model=model, ranges=(folder / "ranges.json").read_bytes(), method=settings.calibration
+            model=model,
+            ranges=(folder / "ranges.json").read_bytes(),
+            method=settings.calibration,
+            weight_bits=settings.weight_bits,
         )
 
 
@@ -101,11 +109,10 @@ def _quantize(
     folder: Path,
     model: onnx.ModelProto,
     reader: CalibrationDataReader | None,
-    method: str,
-    float_layers: tuple[str, ...],
+    settings: QuantizationSettings,
 ) -> onnx.ModelProto:
     with redirect_stdout(io.StringIO()), _without_hints():  # the histogram methods print
-        _quantize_static(folder, model, reader, method, float_layers)
+        _quantize_static(folder, model, reader, settings)
     return onnx.load(folder / "quantized.onnx")
 
 
@@ -113,21 +120,21 @@ def _quantize_static(
     folder: Path,
     model: onnx.ModelProto,
     reader: CalibrationDataReader | None,
-    method: str,
-    float_layers: tuple[str, ...],
+    settings: QuantizationSettings,
 ) -> None:
-    calibrate_method, options = METHODS[method]
+    calibrate_method, options = METHODS[settings.calibration]
     quantize_static(
         folder / "prepared.onnx",
         folder / "quantized.onnx",
         reader,
         quant_format=QuantFormat.QDQ,
         per_channel=True,
+        reduce_range=settings.weight_bits == 7,
         weight_type=QuantType.QInt8,
         activation_type=QuantType.QUInt8,
         calibrate_method=calibrate_method,
         calibration_cache_path=folder / "ranges.json",
-        nodes_to_exclude=sorted(_excluded(model.graph, float_layers)),
+        nodes_to_exclude=sorted(_excluded(model.graph, settings.float_layers)),
         extra_options={
             # Linear layers stand only at the end of our networks, and the kernel gives floats at no cost.
             "OpTypesToExcludeOutputQuantization": ["Gemm"],

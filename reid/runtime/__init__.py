@@ -1,5 +1,6 @@
 """Runtimes: the one place that opens artifacts."""
 
+from functools import partial
 from pathlib import Path
 
 from reid.config import Target, reject_unknown
@@ -7,6 +8,7 @@ from reid.export.artifact import MODEL_FILE
 from reid.runtime.base import Runtime
 from reid.runtime.openvino import IR_FILES
 from reid.runtime.parity import LEAST_COSINE, check_parity, parity
+from reid.runtime.pinned import Pinned
 from reid.runtime.targets import RUNTIMES, demand_usable, installed_runtimes, usable_devices, version_of
 
 __all__ = [
@@ -38,15 +40,17 @@ def open_artifact(path: Path, target: Target) -> Runtime:
 
     Args:
         path: the file, or the artifact's or package's folder that holds `model.onnx` (or `model.xml`).
-        target: runtime, device, threads and batch.
+        target: runtime, device, threads, batch and cores.
 
     Raises:
         ConfigError: the runtime is unknown; lists the known.
-        NoDevice: the runtime cannot use the device, or is not installed.
+        NoDevice: the runtime cannot use the device or the cores, or is not installed.
         ArtifactError: the file cannot be read, or is not one of ours.
     """
     reject_unknown([target.runtime], RUNTIMES, "target.runtime")
-    return RUNTIMES[target.runtime].open(model_file(path) if path.is_dir() else path, target)
+    file = model_file(path) if path.is_dir() else path
+    open_it = partial(RUNTIMES[target.runtime].open, file, target)
+    return open_it() if target.affinity is None else Pinned(open_it, target.affinity)
 
 
 def runtime_of(folder: Path) -> str:

@@ -11,6 +11,7 @@ from reid.errors import NoDevice
 from reid.runtime.base import Runtime
 from reid.runtime.onnxruntime import OnnxRuntime, demand_provider
 from reid.runtime.openvino import OpenVinoRuntime, demand_openvino
+from reid.runtime.pinned import pinned
 
 __all__ = ["RUNTIMES", "Kind", "demand_usable", "installed_runtimes", "usable_devices", "version_of"]
 
@@ -89,10 +90,13 @@ def demand_usable(target: Target) -> None:
 
     Raises:
         ConfigError: the runtime is unknown; lists the known.
-        NoDevice: the runtime cannot use the device, or is not installed.
+        NoDevice: the runtime cannot use the device or the cores, or is not installed.
     """
     reject_unknown([target.runtime], RUNTIMES, "target.runtime")
     RUNTIMES[target.runtime].demand(target)
+    if target.affinity is not None:
+        with pinned(target.affinity):
+            pass
 
 
 def installed_runtimes() -> list[str]:

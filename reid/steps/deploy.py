@@ -17,7 +17,7 @@ from reid.runtime.convert import check_conversion
 from reid.steps.data import TrialData
 from reid.steps.dense import Network, stage_parameters
 from reid.steps.mixed import choose_mixed
-from reid.steps.qat import calibrate, calibrated, settings_of, train_quantized
+from reid.steps.qat import calibrate, calibrated, settings_of, train_quantized, weight_bits_of
 from reid.steps.workshop import Workshop
 from reid.timing.machine import cpu_name
 
@@ -107,6 +107,7 @@ def _parameters(config: TrialConfig) -> dict[str, Any]:
             "seed": config.seed,
             "calibration": config.calibration,
             "equalize": config.equalize,
+            "weight_bits": weight_bits_of(config),
         }
     if scheme == "int8-qat":
         parameters |= stage_parameters(config, "qat")
@@ -123,6 +124,8 @@ def _parameters(config: TrialConfig) -> dict[str, Any]:
 def _note(work: Workshop, folder: Path) -> None:
     """Put what a quantization left beside its file into the record."""
     work.checks["layers"] = read_json(folder / "layers.json")
+    if work.config.quantization in CALIBRATED:
+        work.checks["weight_bits"] = weight_bits_of(work.config)
     if (folder / "mixed.json").is_file():
         work.checks["mixed"] = read_json(folder / "mixed.json")
     if (folder / "qat.json").is_file():

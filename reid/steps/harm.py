@@ -70,7 +70,7 @@ def layer_harm(work: Workshop, data: TrialData, spec: InputSpec, start: Calibrat
         start: the calibrated file.
     """
     with work.lock.shared():
-        network = GraphNetwork(start.graph(), start.model).eval()
+        network = GraphNetwork(start.graph(), start.model, start.weight_bits).eval()
         batch = torch.from_numpy(
             spec.normalise(
                 np.asarray(data.images[:: max(1, len(data.images) // _HARM_IMAGES)])[:_HARM_IMAGES]

@@ -21,15 +21,29 @@ from reid.steps.data import TrialData
 from reid.steps.dense import Network, fit
 from reid.steps.teach import teach_by_network
 from reid.steps.workshop import Workshop
+from reid.timing.machine import int8_saturates
 
-__all__ = ["calibrate", "calibrated", "settings_of", "train_quantized"]
+__all__ = ["calibrate", "calibrated", "settings_of", "train_quantized", "weight_bits_of"]
 
 CHECK_IMAGES = 32
 
+EXACT = frozenset({"torchscript-qnnpack"})
+"""Runtimes whose integer products never saturate."""
+
 
 def settings_of(config: TrialConfig) -> QuantizationSettings:
-    """How the trial takes ranges."""
-    return QuantizationSettings(calibration=config.calibration, equalize=config.equalize)
+    """How the trial takes ranges, and how many bits weights have."""
+    return QuantizationSettings(
+        calibration=config.calibration, equalize=config.equalize, weight_bits=weight_bits_of(config)
+    )
+
+
+def weight_bits_of(config: TrialConfig) -> int:
+    """Bits of the weights of an int8 file: as asked, or what the target's processor multiplies exactly."""
+    if config.weight_bits:
+        return config.weight_bits
+    saturates = config.target.device == "cpu" and config.target.runtime not in EXACT and int8_saturates()
+    return 7 if saturates else 8
 
 
 def calibrate(config: TrialConfig, data: TrialData, count: int | None = None) -> tuple[int, ...]:
@@ -71,7 +85,7 @@ def train_quantized(
     """
     start = calibrated(work, data, exported)
     with work.lock.shared():
-        student = GraphNetwork(start.graph(), start.model)
+        student = GraphNetwork(start.graph(), start.model, start.weight_bits)
     taught = teach_by_network(work, data, network, mirror=False)
     curve = fit(work, student, data, "qat", folder / "epoch.ckpt", taught=taught)
     with work.lock.shared():

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reid.config import Target
+from reid.errors import ConfigError
 from reid.files import sha256_of
 from reid.runtime import model_file, open_artifact, runtime_of
 from reid.runtime.footprint import BATCHES, measure_footprint
@@ -34,11 +35,17 @@ def bench(
     footprint: Annotated[
         bool, typer.Option("--footprint", help="Also size, cold start, memory and images per second.")
     ] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads; those of the first package when left out.")
+    ] = None,
+    affinity: Annotated[
+        str | None, typer.Option(help="Cores to run on, e.g. 4,5; those of the first package when left out.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print all samples as JSON.")] = False,
 ) -> None:
     """Time packages on this machine in turns, with the device to themselves, and compare each with the first.
 
-    Hashes are checked first. Threads and batch are those of the first package. The ratio is the median over rounds
+    Hashes are checked first. The batch is that of the first package. The ratio is the median over rounds
     of latency by latency of the first, its 95 % interval that of a bootstrap over the rounds. What --json prints,
     `reid-pareto add-timings` merges into the study that the packages were picked from.
 
@@ -51,7 +58,7 @@ def bench(
         folders = [stack.enter_context(unpacked(package)) for package in packages]
         for folder in folders:
             verify(folder)
-        target = package_target(folders[0])
+        target = _chosen(package_target(folders[0]), threads, affinity)
         progress_line(f"timing {len(packages)} packages in turns")
         runtimes = [runtime_of(folder) for folder in folders]
         opened = [
@@ -77,6 +84,15 @@ def bench(
             _show_footprints(rows)
 
 
+def _chosen(target: Target, threads: int | None, affinity: str | None) -> Target:
+    if affinity is not None:
+        parts = affinity.split(",")
+        if not all(part.strip().isdecimal() for part in parts):
+            raise ConfigError(f"--affinity takes core numbers such as 4,5, got {affinity!r}")
+        target = replace(target, affinity=tuple(map(int, parts)), threads=threads or len(parts))
+    return target if threads is None else replace(target, threads=threads)
+
+
 def _row(package: Path, runtime: str, model_sha256: str, found: Comparison, index: int) -> dict[str, Any]:
     samples = found.samples_ms[index]
     ratio = None if index == 0 else paired_ratio(found.rounds_ms[0], found.rounds_ms[index])
@@ -91,7 +107,8 @@ def _row(package: Path, runtime: str, model_sha256: str, found: Comparison, inde
 
 
 def _settings(target: Target) -> dict[str, Any]:
-    return {name: getattr(target, name) for name in ("device", "threads", "batch")}
+    chosen = {} if target.affinity is None else {"affinity": list(target.affinity)}
+    return {name: getattr(target, name) for name in ("device", "threads", "batch")} | chosen
 
 
 def _machine() -> dict[str, Any]:

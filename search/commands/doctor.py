@@ -9,13 +9,13 @@ import typer
 from reid.quantize import offered
 from reid.runtime import RUNTIMES, installed_runtimes, usable_devices
 from reid.timing import DeviceLock
-from reid.timing.machine import cores, cpu_flags, cpu_name
+from reid.timing.machine import INT8_DOTS, cores, cpu_flags, cpu_name
 from search.console import out as console
 from search.console import print_json
 
 __all__ = ["doctor", "examine", "int8_verdict", "targets"]
 
-INT8_FLAGS = ("avx2", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
+INT8_FLAGS = ("avx2", *INT8_DOTS)
 """Processor flags under which int8 products are faster than fp32 ones (Linux names)."""
 
 
@@ -44,11 +44,11 @@ def targets() -> list[str]:
 
 def int8_verdict(flags: Collection[str]) -> str:
     """Whether integer products are faster than float ones on a processor with these flags."""
-    dots = [flag for flag in INT8_FLAGS if flag in flags and flag != "avx2"]
+    dots = [flag for flag in INT8_DOTS if flag in flags]
     if dots:
         return f"real ({', '.join(dots)})"
     if "avx2" in flags:
-        return "slow: AVX2 without dot products, int8 gains little and may saturate"
+        return "slow: AVX2 without dot products, int8 gains little, and saturates unless weights have 7 bits"
     return "none"
 
 

@@ -15,8 +15,9 @@ from reid.models import build
 from reid.quantize.graph_network import GraphNetwork
 from reid.quantize.ranges import Calibrated, calibrate_file
 from reid.quantize.schemes import write_quantized
-from reid.quantize.settings import PLAIN
+from reid.quantize.settings import QuantizationSettings
 from reid.runtime import open_artifact
+from reid.timing.machine import int8_saturates
 from tests.contract.deployment import (
     SPEC,
     people,
@@ -26,6 +27,9 @@ from tests.contract.deployment import (
     torch_embeddings,
 )
 from tests.reid.quantize.graphs import optimised
+
+EXACT = QuantizationSettings(weight_bits=7 if int8_saturates() else 8)
+"""What this machine multiplies without loss."""
 
 
 def embeddings(network: GraphNetwork, images: np.ndarray, spec: InputSpec = SPEC) -> np.ndarray:
@@ -40,11 +44,11 @@ def written(network: GraphNetwork, path: Path, spec: InputSpec = SPEC) -> Artifa
 
 @pytest.fixture
 def start(tmp_path: Path) -> Calibrated:
-    return calibrate_file(tiny_artifact(tmp_path).path, SPEC, people(32), PLAIN)
+    return calibrate_file(tiny_artifact(tmp_path).path, SPEC, people(32), EXACT)
 
 
 def test_before_training_it_is_the_static_file(start: Calibrated, tmp_path: Path) -> None:
-    network = GraphNetwork(start.graph(), start.model).eval()
+    network = GraphNetwork(start.graph(), start.model, start.weight_bits).eval()
     assert network.embedding_dim == SPEC.embedding_dim
     write_quantized(start.graph(), SPEC, "int8-static", tmp_path / "static.onnx")
     images = people(40, seed=9)
@@ -55,7 +59,7 @@ def test_before_training_it_is_the_static_file(start: Calibrated, tmp_path: Path
 
 
 def test_without_rounding_it_is_the_float_network(start: Calibrated) -> None:
-    network = GraphNetwork(start.graph(), start.model).eval()
+    network = GraphNetwork(start.graph(), start.model, start.weight_bits).eval()
     images = people(32)  # those that gave the ranges, so nothing is clipped
     network.only(())
     np.testing.assert_allclose(
@@ -70,7 +74,7 @@ def test_without_rounding_it_is_the_float_network(start: Calibrated) -> None:
 
 
 def test_training_moves_weights_and_ranges_and_the_file_follows(start: Calibrated, tmp_path: Path) -> None:
-    network = GraphNetwork(start.graph(), start.model).train()
+    network = GraphNetwork(start.graph(), start.model, start.weight_bits).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     batch = torch.from_numpy(SPEC.normalise(people(16)))
     wanted = torch.nn.functional.normalize(torch.randn(16, 24, generator=torch.Generator().manual_seed(0)))
@@ -104,8 +108,8 @@ def test_file_and_network_agree_and_every_layer_is_an_integer_kernel(tmp_path: P
     spec = InputSpec(height=64, width=32, mean=SPEC.mean, std=SPEC.std, embedding_dim=network.embedding_dim)
     artifact = export_onnx(network, spec, tmp_path / "float.onnx")
     images = people(12, 64, 32)
-    start = calibrate_file(artifact.path, spec, images, PLAIN)
-    student = GraphNetwork(start.graph(), start.model).eval()
+    start = calibrate_file(artifact.path, spec, images, EXACT)
+    student = GraphNetwork(start.graph(), start.model, start.weight_bits).eval()
     file = written(student, tmp_path / "int8.onnx", spec)
     found = open_artifact(file.path, Target()).embed(images)
     assert (found * embeddings(student, images, spec)).sum(axis=1).min() > 0.999
@@ -134,7 +138,7 @@ def test_concatenated_branches_of_different_range_do_not_saturate(tmp_path: Path
     network = Branches().eval()
     artifact = export_onnx(network, SPEC, tmp_path / "float.onnx")
     images = people(32)
-    graph = calibrate_file(artifact.path, SPEC, images, PLAIN).graph()
+    graph = calibrate_file(artifact.path, SPEC, images, EXACT).graph()
     write_quantized(graph, SPEC, "int8-static", tmp_path / "int8.onnx")
     found = open_artifact(tmp_path / "int8.onnx", Target()).embed(images)
     # The first branch's scale for both would clip the second at a tenth of its range.

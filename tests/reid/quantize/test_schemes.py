@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 
 from reid.config import Target, TrialConfig
@@ -12,6 +13,9 @@ from reid.export import Artifact, InputSpec, export_onnx
 from reid.models import build, layer_widths
 from reid.prune import planned, slim
 from reid.quantize import QuantizationSettings, quantize
+from reid.quantize.graph_network import GraphNetwork
+from reid.quantize.ranges import calibrate_file
+from reid.quantize.schemes import write_quantized
 from reid.runtime import check_parity, open_artifact, parity
 from tests.contract.deployment import (
     SPEC,
@@ -252,3 +256,35 @@ def test_layers_are_told_by_the_names_of_the_network(quantized: Artifact, artifa
         if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1
     ]
     assert len(integer_weights) == len(layers["quantized"])
+
+
+def levels(path: Path) -> int:
+    """Largest magnitude among the int8 weights of a file."""
+    tensors = [tensor for tensor in onnx.load(path).graph.initializer if len(tensor.dims) == 4]
+    found = [numpy_helper.to_array(t) for t in tensors if t.data_type == onnx.TensorProto.INT8]
+    return max(int(np.abs(values.astype(np.int64)).max()) for values in found)
+
+
+@pytest.mark.parametrize(("bits", "top"), [(7, 64), (8, 127)])
+def test_weights_have_the_bits_asked_for(artifact: Artifact, tmp_path: Path, bits: int, top: int) -> None:
+    settings = QuantizationSettings(weight_bits=bits)
+    file = quantize(artifact, "int8-static", people(32), tmp_path / "int8.onnx", settings)
+    assert levels(file.path) == top
+
+
+def test_seven_bits_compute_the_same_wherever_they_run(artifact: Artifact, tmp_path: Path) -> None:
+    """Sums of two products stay within 16 bits: 2 x 255 x 64 < 2^15."""
+    settings = QuantizationSettings(weight_bits=7)
+    start = calibrate_file(artifact.path, SPEC, people(32), settings)
+    exact = GraphNetwork(start.graph(), start.model, start.weight_bits).eval()
+    file = quantize(artifact, "int8-static", people(32), tmp_path / "int8.onnx", settings)
+    images = people(20, seed=9)
+    with torch.inference_mode():
+        wanted = exact(torch.from_numpy(SPEC.normalise(images))).numpy()
+    assert (open_artifact(file.path, Target()).embed(images) * wanted).sum(axis=1).min() > 0.9999
+    assert levels(write_trained(exact, tmp_path)) <= 64
+
+
+def write_trained(network: GraphNetwork, folder: Path) -> Path:
+    write_quantized(network.write(), SPEC, "int8-qat", folder / "qat.onnx")
+    return folder / "qat.onnx"
