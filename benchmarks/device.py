@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reid.files import write_json
-from reid.timing.machine import cpu_name
+from reid.timing.machine import cpu_name, int8_saturates
 
 __all__ = ["RESULTS", "RESULTS_VARIABLE", "device_slug", "one_thread", "write_result"]
 
@@ -18,9 +18,12 @@ RESULTS = Path(os.environ.get(RESULTS_VARIABLE, Path(__file__).resolve().parent 
 
 
 def device_slug() -> str:
-    """Short name of the CPU for file names, e.g. "intel-xeon-gold-6338"."""
+    """Short name of the CPU for file names, e.g. "intel-xeon-gold-6338".
+
+    Processors of one name differ in what counts most here, so one that saturates in int8 says so.
+    """
     bare = re.sub(r"\((r|tm|c)\)|\b(cpu|processor)\b|@.*", " ", cpu_name().lower())
-    return re.sub(r"[^a-z0-9]+", "-", bare).strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", bare).strip("-") + ("-avx2" if int8_saturates() else "")
 
 
 def one_thread() -> None:

@@ -60,9 +60,11 @@ def study(folder: Path, data: Path, trials: int, function: str) -> dict[str, Any
         function=function,
     )
     records = done.records()
-    spent = stage_seconds([*records, *([done.baseline] if done.baseline else [])])
+    costed = [*records, *([done.baseline] if done.baseline else [])]
+    spent, processor = stage_seconds(costed), stage_seconds(costed, "cpu_seconds")
     return {
         "training_s": sum(spent.get(name, 0.0) for name in TRAINING),
+        "training_processor_s": sum(processor.get(name, 0.0) for name in TRAINING),
         "all_stages_s": sum(spent.values()),
         "saved_s": saved_seconds(records),
         "lost_s": lost_seconds(records),
@@ -105,6 +107,8 @@ def main() -> None:
             "same_trials": same_trials,
             "largest_difference_in_mAP": max(abs(one["mAP"][n] - other["mAP"][n]) for n in shared),
             "without_over_with_training": other["training_s"] / one["training_s"],
+            "without_over_with_training_processor": other["training_processor_s"]
+            / one["training_processor_s"],
             "without_over_with_all": other["all_stages_s"] / one["all_stages_s"],
             "same_front": one["front"] == other["front"],
             **found,

@@ -13,6 +13,7 @@ from ray.tune import Trainable
 from search.execute import run_job
 from search.jobs import Answer, Job
 from search.logs import captured
+from search.runner.shared_memory import track_apart
 
 __all__ = ["Worker"]
 
@@ -31,6 +32,7 @@ class Worker(Trainable):  # type: ignore[misc]
         """Take the first job, and limit the threads and devices of the libraries that are not loaded yet."""
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(config["threads"])
+        track_apart()
         if not config["gpus"]:
             # Ray leaves all of them visible to a process that asked for none.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""

@@ -98,6 +98,17 @@ def test_t10_the_record_names_the_stage_and_the_limit(ended: Ended) -> None:
     record = ended.records[6]
     assert record.error is not None
     assert record.error["message"] == "stage dense took longer than --stage-limit-s 2"
+    (lost,) = [stage for stage in record.stages if stage.get("lost")]
+    assert 2 < lost["seconds"] < 2 + 5
+
+
+def test_t5_a_killed_trial_is_begun_again_within_fifteen_seconds(ended: Ended) -> None:
+    began = {
+        tuple(path.name.split("-")[:2]): json.loads(path.read_text())["at"]
+        for path in ended.executions.iterdir()
+        if path.name.startswith("4-")
+    }
+    assert 0 < began["4", "2"] - began["4", "1"] < 15
 
 
 def test_t11_a_killed_trial_leaves_no_child_and_no_shared_memory(ended: Ended) -> None:
