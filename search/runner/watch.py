@@ -66,6 +66,9 @@ class Watch(Unsaved, Callback):  # type: ignore[misc]
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A job was answered."""
         self._running.pop(trial.trial_id, None)
+        # Tune keeps every trial for ever; what ours carried is committed.
+        trial.config = {}
+        trial.run_metadata.last_result = {}
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker is gone without an answer."""
