@@ -67,7 +67,9 @@ def main() -> int:
         for aim in benchmark.aims:
             here = figure_in(small, aim.figure) if aim.scales else None
             full = [
-                (found, value) for found in committed(benchmark) if (value := figure_in(found, aim.figure))
+                (found, value)
+                for found in committed(benchmark)
+                if (value := figure_in(found, aim.figure)) is not None
             ]
             table.add_row(
                 aim.text,

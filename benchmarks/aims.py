@@ -152,7 +152,35 @@ BENCHMARKS = (
     ),
     Benchmark(
         module="overhead", result="overhead", small=("--trials", "100"),
-        aims=(Aim(text="ms a no-op trial through Ray", figure="ours/ms_per_trial", most=40, scales=False),),
+        aims=(
+            Aim(text="ms a no-op trial through Ray", figure="ours/ms_per_trial", most=40, scales=False),
+            Aim(text="growth of the driver's memory over them, MiB", figure="ours/memory_growth_mb", most=50,
+                scales=False),
+        ),
+    ),
+    Benchmark(
+        module="crash_safety", result="crash-safety", small=("--kills", "2", "--kills-per-study", "2"),
+        aims=(
+            Aim(text="trials lost after 50 kills of drivers", figure="lost", most=0),
+            Aim(text="committed trials run again", figure="committed_repeated", most=0),
+            Aim(text="trials left running", figure="left_running", most=0),
+            Aim(text="workers that outlive their driver", figure="orphans", most=0),
+        ),
+    ),
+    Benchmark(
+        module="economy", result="economy", small=None,
+        aims=(
+            Aim(text="training without cache and latency first over with, processor time",
+                figure="without_over_with_training_processor", least=3),
+        ),
+    ),
+    Benchmark(
+        module="slimming", result="slimming", small=("--small",),
+        aims=(
+            Aim(text="ResNet-18, grouped, rate 0.5: dense over slim", figure="resnet18_grouped_half_speedup", least=2.5,
+                scales=False),
+            Aim(text="pairs in which less work took over 10 % more time", figure="rises", most=0, scales=False),
+        ),
     ),
 )  # fmt: skip
 """Every benchmark with an aim."""
