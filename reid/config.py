@@ -137,6 +137,7 @@ class TrialConfig(PruningSettings):
         qat_loss: loss of int8-qat; its teacher is the float network that is quantized.
         max_quantization_drop: mAP that quantization may cost before the trial is infeasible.
         target: where latency is measured.
+        footprint: also measure cold start, memory and throughput of the final file, about five seconds more.
     """
 
     dataset: str = "synthetic"
@@ -166,6 +167,7 @@ class TrialConfig(PruningSettings):
     qat_loss: str = "distill-cosine+distill-distance"
     max_quantization_drop: float = 0.02
     target: Target = field(default_factory=Target)
+    footprint: bool = False
 
     def __post_init__(self) -> None:
         PruningSettings.__post_init__(self)  # as there

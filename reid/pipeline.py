@@ -15,7 +15,7 @@ from reid.outcome import TrialOutcome
 from reid.registries import check_names
 from reid.runtime import demand_usable
 from reid.stages import StageCache
-from reid.steps.clock import broken, cost_of, time_artifact, time_early
+from reid.steps.clock import broken, cost_of, footprint_of, time_artifact, time_early
 from reid.steps.compress import allocate, compress
 from reid.steps.data import TrialData, load_data
 from reid.steps.dense import Network, train_dense
@@ -80,6 +80,7 @@ def run(
         latency = time_artifact(work, deployed.artifact, reference, kernel_ms_at_start)
         _compare_with_early(work, latency)
         metrics |= cost_of(config, network.model, deployed.artifact, latency)
+        metrics |= footprint_of(work, deployed.artifact)
     return _outcome(
         work, metrics, latency, broken(_all_limits(config, limits), metrics | work.checks), deployed
     )

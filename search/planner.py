@@ -10,6 +10,7 @@ from reid.errors import ConfigError
 from spaces import Space, parse_space
 
 __all__ = [
+    "FOOTPRINT_METRICS",
     "METRICS",
     "baseline_config",
     "check_space",
@@ -24,6 +25,11 @@ METRICS = (
     "latency_ratio", "throughput_per_s", "size_bytes", "macs", "params",
 )  # fmt: skip
 """Figures that a trial measures and that objectives and limits may name."""
+
+FOOTPRINT_METRICS = (
+    "cold_start_ms", "peak_memory_mb", "throughput_1_per_s", "throughput_8_per_s", "throughput_32_per_s",
+)  # fmt: skip
+"""Figures that a trial measures where `footprint` is set."""
 
 _BASELINE = {"method": "none", "quantization": "fp32"}
 _OWN_KEYS = ("dataset", "target")
@@ -104,9 +110,15 @@ def check_space(space: Space) -> None:
             f"prune_rate is searched but has no effect beside a fixed {budget}; search {budget} in its place"
         )
     Target.from_dict(space.target)
-    reject_unknown(space.objectives, METRICS, f"objective of space {space.name}:")
+    known = (*METRICS, *FOOTPRINT_METRICS)
+    reject_unknown(space.objectives, known, f"objective of space {space.name}:")
     for limit in space.parsed_limits():
-        reject_unknown([limit.metric], METRICS, f"metric in limit {limit.text!r} of space {space.name}:")
+        reject_unknown([limit.metric], known, f"metric in limit {limit.text!r} of space {space.name}:")
+    named = [*space.objectives, *(limit.metric for limit in space.parsed_limits())]
+    if space.fixed.get("footprint") is not True and (
+        costly := next((name for name in named if name in FOOTPRINT_METRICS), None)
+    ):
+        raise ConfigError(f"{costly} of space {space.name} is measured with footprint: true under fixed only")
     for config in _corners(space):
         trial_config(space, config)
 

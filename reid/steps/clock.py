@@ -13,6 +13,7 @@ from reid.models import ReIDNetwork, count, layer_widths
 from reid.quantize import quantize
 from reid.registries import network_options
 from reid.runtime import open_artifact, version_of
+from reid.runtime.footprint import measure_footprint
 from reid.steps.compress import slim_as_planned
 from reid.steps.data import TrialData
 from reid.steps.dense import Network
@@ -22,7 +23,7 @@ from reid.steps.qat import calibrate, calibrated, settings_of
 from reid.steps.workshop import Workshop
 from reid.timing import Latency, LatencyTable, measure
 
-__all__ = ["broken", "cost_of", "time_artifact", "time_early"]
+__all__ = ["broken", "cost_of", "footprint_of", "time_artifact", "time_early"]
 
 EARLY_CALIBRATION_IMAGES = 16
 """Enough to give every activation a range; the ranges do not change the speed."""
@@ -103,6 +104,16 @@ def time_artifact(
     """Latency of the final file, alternately with the dense baseline's where `reference` gives its folder."""
     with work.uncached("time"):
         return _measure(work, artifact, reference, kernel_ms_at_start)
+
+
+def footprint_of(work: Workshop, artifact: Artifact) -> dict[str, float]:
+    """Cold start, memory and throughput of the final file on the target; nothing unless the trial asks for it."""
+    if not work.config.footprint:
+        return {}
+    with work.uncached("footprint"):
+        found = measure_footprint(artifact.path, work.config.target, work.lock.exclusive)
+    rates = {f"throughput_{batch}_per_s": rate for batch, rate in found.images_per_second.items()}
+    return {"cold_start_ms": found.cold_start_ms, "peak_memory_mb": found.peak_memory_mb, **rates}
 
 
 def cost_of(

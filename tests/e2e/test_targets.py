@@ -23,7 +23,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def trial(data: Path, space: Path, cache: Path, tmp_path: Path) -> Any:
-    def run(target: str, scheme: str) -> dict[str, Any]:
+    def run(target: str, scheme: str, **more: Any) -> dict[str, Any]:
         call = [
             "trial",
             "--space",
@@ -37,6 +37,7 @@ def trial(data: Path, space: Path, cache: Path, tmp_path: Path) -> Any:
             "--json",
         ]
         settings = {"method": "none", "input_size": [64, 32], "quantization": scheme, "target": target}
+        settings |= more
         call += [f"--set={name}={json.dumps(value).strip(chr(34))}" for name, value in settings.items()]
         done = CliRunner().invoke(app, [str(part) for part in call])
         if done.exception is not None:
@@ -66,6 +67,13 @@ def test_a_scheme_on_a_target(target: str, scheme: str, trial: Any, tmp_path: Pa
     assert found["metrics"]["latency_ms"] > 0
     assert found["checks"]["parity_min_cosine"] >= 0.999
     assert found["metrics"]["mAP"] > 0
+
+
+def test_a_footprint_is_measured_where_it_is_asked_for(trial: Any) -> None:
+    metrics = trial("onnxruntime", "fp32", footprint=True)["metrics"]
+    assert metrics["cold_start_ms"] > metrics["latency_ms"]
+    assert metrics["peak_memory_mb"] * 2**20 > metrics["size_bytes"]
+    assert {f"throughput_{batch}_per_s" for batch in (1, 8, 32)} <= metrics.keys()
 
 
 @pytest.mark.parametrize(

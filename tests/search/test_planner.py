@@ -91,3 +91,11 @@ def test_limits_become_absolute(space: Space) -> None:
     assert str(latency) == "latency_ms <= 5"
     assert latency.excess(7.0) == pytest.approx(2.0)
     assert accuracy.excess(0.7) == pytest.approx(-0.1)
+
+
+def test_figures_of_the_footprint_need_its_measurement() -> None:
+    limited = {"limits": ["peak_memory_mb <= 200", "throughput_8_per_s >= 100"]}
+    with pytest.raises(ConfigError, match=r"peak_memory_mb of space tiny .* footprint: true"):
+        check_space(make_space(**limited))
+    fixed = {"backbone": "resnet18", "method": "bafd", "footprint": True}
+    check_space(make_space(**limited, fixed=fixed))
