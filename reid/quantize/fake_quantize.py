@@ -61,11 +61,12 @@ def channel_scales(weight: Tensor, axis: int, top: int = WEIGHT_TOPS[8]) -> Tens
         top: one of `WEIGHT_TOPS`.
 
     Returns:
-        (channels,) without gradient; 1 for a channel of zeros.
+        (channels,) without gradient; 1 for a channel of zeros, or of values too small to divide.
     """
     others = [dim for dim in range(weight.ndim) if dim != axis]
     largest = weight.detach().abs().amax(dim=others) if others else weight.detach().abs()
-    return torch.where(largest > 0, largest / top, torch.ones_like(largest))
+    scales = largest / top
+    return torch.where(scales > 0, scales, torch.ones_like(scales))
 
 
 def quantize_weight(weight: Tensor, axis: int, top: int = WEIGHT_TOPS[8]) -> Tensor:

@@ -22,7 +22,7 @@ from tests.fault.drive import ROOT, Drive, attempts, finish, wait_until
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
 
 
-SLEEP_S = 4.0  # Longer than a worker takes to start: Tune would use the first worker for all trials.
+SLEEP_S = 8.0  # Longer than a worker takes to start, also on a busy machine: Tune would use the first for all trials.
 
 
 class Keeper:
