@@ -217,8 +217,9 @@ class TrialConfig(PruningSettings):
         values = dataclasses.asdict(self)
         for name in ("input_size", "milestones"):
             values[name] = list(values[name])
-        if self.target.affinity is not None:
-            values["target"]["affinity"] = list(self.target.affinity)
+        cores = values["target"].pop("affinity")
+        if cores is not None:
+            values["target"]["affinity"] = list(cores)
         return values
 
 
