@@ -59,6 +59,8 @@ class DiskCache:
         self._holds = False
         while self._in_use:
             _unlock(self._in_use.popitem()[1])
+        if self._limit_bytes is not None and self.folder.is_dir():
+            evict(self.folder, self._limit_bytes)
 
     def get_or_compute(self, key: str, compute: Callable[[Path], None]) -> tuple[Path, bool]:
         """The committed folder of stage `key`, computed unless it is there whole.

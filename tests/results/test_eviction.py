@@ -73,8 +73,7 @@ def test_what_a_trial_uses_stays_until_it_ends(tmp_path: Path) -> None:
         trial.get_or_compute("prune-1", fills(10))
         assert (first / "model.bin").exists()
         assert stages(tmp_path) == {"dense-1", "prune-1"}
-    keep(tmp_path, "dense-2", limit=0)
-    assert stages(tmp_path) == {"dense-2"}
+    assert stages(tmp_path) == set()
 
 
 def test_what_another_process_reads_or_computes_stays(tmp_path: Path) -> None:
@@ -84,7 +83,7 @@ def test_what_another_process_reads_or_computes_stays(tmp_path: Path) -> None:
         assert reader.stdout is not None
         assert reader.stdout.readline() == "reads\n"
         keep(tmp_path, "dense-3", limit=0)
-        assert stages(tmp_path) == {"dense-1", "dense-3"}
+        assert stages(tmp_path) == {"dense-1"}
         reader.kill()
     # The kernel frees what a dead process held.
     evict(tmp_path, 0)
