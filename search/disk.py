@@ -1,6 +1,7 @@
 """How much disk a study may use: limits of the stage cache and of the artifacts."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,10 +40,13 @@ class ArtifactKeeper:
     Args:
         study: its artifacts count from the start.
         limit_bytes: what they may take together, the baseline's left out; None keeps all.
+        still_ours: raises where another driver has the study; called before anything is removed.
     """
 
-    def __init__(self, study: Study, limit_bytes: int | None) -> None:
-        self._study, self._limit_bytes = study, limit_bytes
+    def __init__(
+        self, study: Study, limit_bytes: int | None, still_ours: Callable[[], None] = lambda: None
+    ) -> None:
+        self._study, self._limit_bytes, self._still_ours = study, limit_bytes, still_ours
         self._held: dict[int, _Held] = {}
         if limit_bytes is not None:
             gone = study.discarded()
@@ -61,6 +65,7 @@ class ArtifactKeeper:
 
         Raises:
             ResourceError: the study cannot be written.
+            StudyInUse: another driver took over.
         """
         if self._limit_bytes is None:
             return ()
@@ -70,6 +75,7 @@ class ArtifactKeeper:
         for number in self._dispensable() if excess > 0 else ():
             if excess <= 0:
                 break
+            self._still_ours()
             discard_artifact(self._study, number, f"removed to keep --artifact-limit {self._limit_bytes} B")
             excess -= self._held.pop(number).size_bytes
             gone.append(number)
@@ -83,8 +89,11 @@ class ArtifactKeeper:
             and record.latency_trusted
             and self._study.objectives.keys() <= record.metrics.keys()
         )
+        folder = artifact_folder(self._study.path, record.number)
+        # The mirror of a study in an object store lacks what another machine has put there.
+        size_bytes = size_of(folder) if folder.is_dir() else int(record.metrics.get("size_bytes", 0))
         self._held[record.number] = _Held(
-            size_bytes=size_of(artifact_folder(self._study.path, record.number)),
+            size_bytes=size_bytes,
             values=[record.metrics[name] for name in self._study.objectives] if able else None,
         )
 

@@ -67,7 +67,7 @@ class Driver:
         self._trials, self._function, self._data_root, self._monitor = trials, function, data_root, monitor
         self._still_ours, self._gpus, self._spent = still_ours, gpus_per_trial, spent or {}
         self._disk, self._reserve = disk or DiskLimits(), reserve
-        self._artifacts = ArtifactKeeper(study, self._disk.artifact_bytes)
+        self._artifacts = ArtifactKeeper(study, self._disk.artifact_bytes, still_ours)
         self._seed = int(study.definition["seed"])
         self._running: dict[tuple[int, int], Begun] = {}
         self._again: deque[Begun] = deque()

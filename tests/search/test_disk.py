@@ -8,11 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 import spaces
-from reid.errors import ConfigError
+from reid.errors import ConfigError, StudyInUse
 from results import Study, open_study
 from results.eviction import size_of
 from results.layout import artifact_folder
-from search.disk import DiskLimits, parse_bytes
+from search.disk import ArtifactKeeper, DiskLimits, parse_bytes
 from search.opening import Data
 from search.picking import Wishes, pick_package
 from search.session import search
@@ -90,3 +90,17 @@ def test_bytes_as_people_write_them(text: str, count: float) -> None:
 def test_what_is_no_size_is_refused_by_name(text: str) -> None:
     with pytest.raises(ConfigError, match="--cache-limit takes bytes such as 20GB"):
         parse_bytes(text, "--cache-limit")
+
+
+@pytest.mark.fault
+def test_d8_a_driver_that_lost_the_study_removes_nothing(run_search: Callable[..., Study]) -> None:
+    study = run_search(6)
+
+    def taken() -> None:
+        raise StudyInUse("taken over")
+
+    keeper = ArtifactKeeper(study, 0, taken)
+    with pytest.raises(StudyInUse):
+        keeper.committed(study.records()[-1])
+    assert study.discarded() == frozenset()
+    assert all(study.artifact(record.number) for record in study.records() if record.artifact)

@@ -19,7 +19,6 @@ def test_t6_a_worker_that_answers_after_it_was_given_up_changes_nothing(
 ) -> None:
     """T6: its answer comes before, and once more after, that of the attempt that took its place."""
     late: list[tuple[Job, Answer]] = []
-    said: list[str] = []
 
     def loses_the_first_worker(supply: Supply, resources: Resources) -> None:
         while not supply.finished and (job := supply.take()) is not None:
