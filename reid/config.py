@@ -137,7 +137,7 @@ class TrialConfig(PruningSettings):
         qat_loss: loss of int8-qat; its teacher is the float network that is quantized.
         max_quantization_drop: mAP that quantization may cost before the trial is infeasible.
         target: where latency is measured.
-        footprint: also measure cold start, memory and throughput of the final file, about five seconds more.
+        footprint: also measure cold start, memory and throughput of the final file, which takes seconds.
     """
 
     dataset: str = "synthetic"

@@ -7,11 +7,9 @@ cache/KEY.use            held, by any number, while trials may read KEY; its dat
 cache/KEY.failed.json    a configuration that cannot work, with the reason
 """
 
-import fcntl
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +17,7 @@ from typing import Self
 from reid.errors import ConfigError, ResourceError, StudyDamaged, UnverifiedError
 from reid.files import remove_tree, sync_folder
 from results.eviction import evict
+from results.flock import hold_shared, locked, release
 from results.manifest import MANIFEST, commit_folder, verify_folder
 from results.record import one_line
 from results.sealed import read_sealed, write_sealed
@@ -58,7 +57,7 @@ class DiskCache:
     ) -> None:
         self._holds = False
         while self._in_use:
-            _unlock(self._in_use.popitem()[1])
+            release(self._in_use.popitem()[1])
         if self._limit_bytes is not None and self.folder.is_dir():
             evict(self.folder, self._limit_bytes)
 
@@ -83,7 +82,8 @@ class DiskCache:
         """
         if not _KEY.fullmatch(key):
             raise ConfigError(f"key of a stage must be letters, digits, '-', '_' or '.', got {key!r}")
-        with self._locked(key):
+        _make(self.folder)
+        with locked(self.folder / f"{key}.lock"):
             self._hold(key)
             folder = self.folder / key
             if _is_whole(folder):
@@ -102,25 +102,16 @@ class DiskCache:
             evict(self.folder, self._limit_bytes)
         return folder, False
 
-    @contextmanager
-    def _locked(self, key: str) -> Iterator[None]:
-        _make(self.folder)
-        descriptor = _lock(self.folder / f"{key}.lock", fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            _unlock(descriptor)
-
     def _hold(self, key: str) -> None:
         # Under the key's lock, so that nobody is evicting it now.
         if key in self._in_use:
             return
-        use = _lock(self.folder / f"{key}.use", fcntl.LOCK_SH)
+        use = hold_shared(self.folder / f"{key}.use")
         os.utime(use)
         if self._holds:
             self._in_use[key] = use
         else:
-            _unlock(use)
+            release(use)
 
     def _failure_path(self, key: str) -> Path:
         return self.folder / f"{key}.failed.json"
@@ -144,21 +135,6 @@ class DiskCache:
 
 # Ends in no ".work", ".lock", ".use" or ".failed.json", so that no key is another key's helper.
 _KEY = re.compile(r"(?!.*\.(?:work|lock|use|json)$)[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-
-
-def _lock(path: Path, kind: int) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, kind)
-    except OSError as error:
-        raise ResourceError(f"cannot lock {path}: {error.strerror or error}") from error
-    return descriptor
-
-
-def _unlock(descriptor: int) -> None:
-    # Closing is not enough: a forked child (a data loader) would go on holding the lock.
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    os.close(descriptor)
 
 
 def _is_whole(folder: Path) -> bool:

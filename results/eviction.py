@@ -1,13 +1,11 @@
 """Keeping a stage cache within a number of bytes: what was used least recently goes, what is in use stays."""
 
-import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from reid.files import remove_tree
+from results.flock import try_locked
 from results.manifest import MANIFEST
 
 __all__ = ["evict", "size_of"]
@@ -34,6 +32,9 @@ def evict(cache: Path, limit_bytes: int) -> int:
 
     Returns:
         Bytes removed.
+
+    Raises:
+        ResourceError: the locks of a stage cannot be opened.
     """
     entries = sorted(_entries(cache), key=lambda entry: entry.used_s)
     excess = sum(entry.size_bytes for entry in entries) - limit_bytes
@@ -42,7 +43,7 @@ def evict(cache: Path, limit_bytes: int) -> int:
         if removed >= excess:
             break
         lock, use = cache / f"{entry.key}.lock", cache / f"{entry.key}.use"
-        with _try_lock(lock) as free, _try_lock(use) as unused:
+        with try_locked(lock) as free, try_locked(use) as unused:
             if free and unused:
                 # First the manifest: a folder that a kill leaves half removed counts as not there.
                 (entry.folder / MANIFEST).unlink(missing_ok=True)
@@ -75,18 +76,3 @@ def _modified_s(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
-
-
-@contextmanager
-def _try_lock(path: Path) -> Iterator[bool]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.close(descriptor)

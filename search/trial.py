@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reid.config import Limit, TrialConfig
+from reid.errors import ResourceError
 from reid.outcome import TrialOutcome
 from results import DiskCache
 from results.layout import cache_folder
@@ -75,7 +76,10 @@ def _kernel_ms_at_start(job: Job, config: TrialConfig) -> float | None:
 
 def _set_aside(artifact: Path, folder: Path) -> Path:
     """A copy for the driver: the stage itself may be evicted once this trial no longer uses it."""
-    return Path(shutil.copytree(artifact, folder))
+    try:
+        return Path(shutil.copytree(artifact, folder))
+    except OSError as error:
+        raise ResourceError(f"cannot copy {artifact} to {folder}: {error.strerror or error}") from error
 
 
 def _plain(outcome: TrialOutcome, artifact: Path | None, checks: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ __all__ = ["PIXELS", "with_pixels"]
 PIXELS = "pixels"
 """Name of the input of such a file; that of all others is "images"."""
 
-_BEFORE, _WITHIN = "reid_pareto/before/", "reid_pareto/network_embedding"
+_OURS, _WITHIN = "reid_pareto/", "reid_pareto/network_embedding"
 
 
 def with_pixels(content: bytes) -> bytes:
@@ -60,16 +60,16 @@ def _before(graph: onnx.GraphProto, spec: InputSpec) -> list[onnx.NodeProto]:
             for name, value in (("start", -1), ("end", np.iinfo(np.int64).min), ("axis", 2), ("step", -1))
         )
         nodes += [
-            helper.make_node("Slice", [PIXELS, starts, ends, axes, steps], [f"{_BEFORE}mirrored"]),
-            helper.make_node("Concat", [PIXELS, f"{_BEFORE}mirrored"], [f"{_BEFORE}both"], axis=0),
+            helper.make_node("Slice", [PIXELS, starts, ends, axes, steps], [f"{_OURS}mirrored"]),
+            helper.make_node("Concat", [PIXELS, f"{_OURS}mirrored"], [f"{_OURS}both"], axis=0),
         ]
-        seen = f"{_BEFORE}both"
+        seen = f"{_OURS}both"
     return [
         *nodes,
-        helper.make_node("Cast", [seen], [f"{_BEFORE}float"], to=onnx.TensorProto.FLOAT),
-        helper.make_node("Transpose", [f"{_BEFORE}float"], [f"{_BEFORE}planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("Mul", [f"{_BEFORE}planes", scale], [f"{_BEFORE}scaled"]),
-        helper.make_node("Add", [f"{_BEFORE}scaled", shift], ["images"]),
+        helper.make_node("Cast", [seen], [f"{_OURS}float"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Transpose", [f"{_OURS}float"], [f"{_OURS}planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Mul", [f"{_OURS}planes", scale], [f"{_OURS}scaled"]),
+        helper.make_node("Add", [f"{_OURS}scaled", shift], ["images"]),
     ]
 
 
@@ -79,14 +79,14 @@ def _after(graph: onnx.GraphProto, spec: InputSpec) -> list[onnx.NodeProto]:
         shape = _constant(graph, "pairs", np.array([2, -1, spec.embedding_dim], np.int64))
         first = _constant(graph, "first", np.array([0], np.int64))
         nodes += [
-            helper.make_node("Reshape", [_WITHIN, shape], [f"{_BEFORE}pair"]),
-            helper.make_node("ReduceSum", [f"{_BEFORE}pair", first], [f"{_BEFORE}sum"], keepdims=0),
+            helper.make_node("Reshape", [_WITHIN, shape], [f"{_OURS}pair"]),
+            helper.make_node("ReduceSum", [f"{_OURS}pair", first], [f"{_OURS}sum"], keepdims=0),
         ]
-        seen = f"{_BEFORE}sum"
+        seen = f"{_OURS}sum"
     return [*nodes, helper.make_node("LpNormalization", [seen], ["embedding"], axis=1, p=2)]
 
 
 def _constant(graph: onnx.GraphProto, name: str, values: np.ndarray) -> str:
-    full = f"{_BEFORE}{name}"
+    full = f"{_OURS}{name}"
     graph.initializer.append(numpy_helper.from_array(values, full))
     return full

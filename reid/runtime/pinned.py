@@ -68,7 +68,7 @@ class Pinned:
             return self._runtime.embed(images)
 
     def timer(self) -> Callable[[], None]:
-        """A call that runs the target's batch once; two calls of the system bind it, about a microsecond."""
+        """A call that runs the target's batch once; the calls of the system that bind it are timed too."""
         with pinned(self._cores):
             run = self._runtime.timer()
 
