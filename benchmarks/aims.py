@@ -175,6 +175,13 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        module="seven_bits", result="seven-bits", small=(),
+        aims=(
+            Aim(text="OSNet x0.25, int8 of 7 bits: smallest cosine to exact arithmetic",
+                figure="smallest_cosine/osnet_x0_25/7 bits/onnxruntime", least=0.999),
+        ),
+    ),
+    Benchmark(
         module="slimming", result="slimming", small=("--small",),
         aims=(
             Aim(text="ResNet-18, grouped, rate 0.5: dense over slim", figure="resnet18_grouped_half_speedup", least=2.5,
