@@ -27,8 +27,6 @@ from search.packages import compare_runtimes
 
 __all__ = ["Rechecked", "dataset_at_hand", "recheck"]
 
-_EMBED_BATCH = 32
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rechecked:
@@ -130,16 +128,12 @@ def _dataset(study: Study, root: Path) -> ReIDDataset:
 def _precision(record: Record, folder: Path, target: Target, dataset: ReIDDataset) -> Any:
     config = TrialConfig.from_dict(record.config)
     split = split_validation(dataset, config.validation_share, config.seed)
-    ranking = score_file(
-        folder / MODEL_FILE, _embedding(target), dataset.root, split.val_query, split.val_gallery
-    )
+    ranking = score_file(folder / MODEL_FILE, target, dataset.root, split.val_query, split.val_gallery)
     return ranking.average_precision
 
 
 def _on_test(folder: Path, target: Target, dataset: ReIDDataset) -> dict[str, Any]:
-    ranking = score_file(
-        folder / MODEL_FILE, _embedding(target), dataset.root, dataset.query, dataset.gallery
-    )
+    ranking = score_file(folder / MODEL_FILE, target, dataset.root, dataset.query, dataset.gallery)
     return {
         "metrics": metrics_of(ranking),
         "protocol": f"test split; {ranking.protocol}",
@@ -147,14 +141,6 @@ def _on_test(folder: Path, target: Target, dataset: ReIDDataset) -> dict[str, An
         "skipped": ranking.num_skipped,
         "evaluated_at": utc_now(),
     }
-
-
-def _embedding(target: Target) -> Target:
-    import torch  # here, because reading a study does not need it
-
-    return Target(
-        runtime=target.runtime, device=target.device, threads=torch.get_num_threads(), batch=_EMBED_BATCH
-    )
 
 
 def _retiming(timing: Comparison, index: int, target: Target) -> dict[str, Any]:

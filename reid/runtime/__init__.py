@@ -9,7 +9,14 @@ from reid.runtime.base import Runtime
 from reid.runtime.openvino import IR_FILES
 from reid.runtime.parity import LEAST_COSINE, check_parity, parity
 from reid.runtime.pinned import Pinned
-from reid.runtime.targets import RUNTIMES, demand_usable, installed_runtimes, usable_devices, version_of
+from reid.runtime.targets import (
+    RUNTIMES,
+    demand_usable,
+    for_embedding,
+    installed_runtimes,
+    usable_devices,
+    version_of,
+)
 
 __all__ = [
     "LEAST_COSINE",
@@ -19,6 +26,7 @@ __all__ = [
     "Runtime",
     "check_parity",
     "demand_usable",
+    "for_embedding",
     "installed_runtimes",
     "model_file",
     "open_artifact",

@@ -13,7 +13,17 @@ from reid.runtime.onnxruntime import OnnxRuntime, demand_provider
 from reid.runtime.openvino import OpenVinoRuntime, demand_openvino
 from reid.runtime.pinned import pinned
 
-__all__ = ["RUNTIMES", "Kind", "demand_usable", "installed_runtimes", "usable_devices", "version_of"]
+__all__ = [
+    "RUNTIMES",
+    "Kind",
+    "demand_usable",
+    "for_embedding",
+    "installed_runtimes",
+    "usable_devices",
+    "version_of",
+]
+
+_EMBED_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +35,14 @@ class Kind:
         demand: raises `NoDevice` where this machine does not have what a target needs.
         package: as pip and `import` call it.
         devices: kinds of device that it runs on.
+        fixed_threads: whether the first artifact of a process decides the threads of all later ones.
     """
 
     open: Callable[[Path, Target], Runtime]
     demand: Callable[[Target], None]
     package: str
     devices: tuple[str, ...] = ("cpu",)
+    fixed_threads: bool = False
 
 
 # Imported when named, so that artifacts can be opened where torch is not installed.
@@ -79,7 +91,7 @@ RUNTIMES: dict[str, Kind] = {
     "openvino": Kind(open=OpenVinoRuntime, demand=demand_openvino, package="openvino"),
     "torchscript": _TORCHSCRIPT,
     "torchscript-qnnpack": _TORCHSCRIPT,
-    "executorch": Kind(open=_executorch, demand=_demand_executorch, package="executorch"),
+    "executorch": Kind(open=_executorch, demand=_demand_executorch, package="executorch", fixed_threads=True),
     "torch-cuda": Kind(open=_torch_cuda, demand=_demand_cuda, package="torch", devices=("cuda",)),
 }
 """Runtimes by the name that `Target.runtime` uses."""
@@ -97,6 +109,18 @@ def demand_usable(target: Target) -> None:
     if target.affinity is not None:
         with pinned(target.affinity):
             pass
+
+
+def for_embedding(target: Target, threads: int) -> Target:
+    """The same runtime and device as a target's, for many images rather than for timing.
+
+    Args:
+        target: that artifacts are timed on.
+        threads: to embed with, where the runtime still lets one choose.
+    """
+    if RUNTIMES[target.runtime].fixed_threads:
+        threads = target.threads
+    return Target(runtime=target.runtime, device=target.device, threads=threads, batch=_EMBED_BATCH)
 
 
 def installed_runtimes() -> list[str]:

@@ -15,7 +15,7 @@ from reid.evaluate.embedder import open_file
 from reid.evaluate.examine import examine
 from reid.files import read_json, write_json
 from reid.registries import network_options
-from reid.runtime import open_artifact
+from reid.runtime import for_embedding, open_artifact
 from reid.steps.data import TrialData
 from reid.steps.dense import dense_skeleton
 from reid.steps.deploy import Deployed
@@ -44,7 +44,9 @@ def score_on_validation(work: Workshop, data: TrialData, deployed: Deployed) -> 
     """Retrieval accuracy of an exported file on the validation identities, with all cores the trial may use."""
 
     def compute(folder: Path) -> None:
-        runtime = open_artifact(deployed.artifact.path, _all_cores(work.config.target))
+        runtime = open_artifact(
+            deployed.artifact.path, for_embedding(work.config.target, torch.get_num_threads())
+        )
         write_json(folder / "metrics.json", metrics_of(_rank(work, data, runtime.embed)))
 
     folder, _ = work.stage("evaluate", 1, {"protocol": PROTOCOL}, (deployed.key, data.key), compute)
@@ -76,7 +78,7 @@ def score_file(
 
     Args:
         model: the ONNX file.
-        target: runtime and threads to embed with.
+        target: runtime and device to embed with.
         root: of the dataset, beside which decoded images are kept.
         query: samples that are searched for.
         gallery: samples that are searched in.
@@ -85,7 +87,8 @@ def score_file(
         DataError: an image is damaged, or no query has a match.
         ArtifactError: the file cannot be opened.
     """
-    return examine(open_file(model, target), root, query, gallery, Protocol()).found.ranking()
+    network = open_file(model, for_embedding(target, torch.get_num_threads()))
+    return examine(network, root, query, gallery, Protocol()).found.ranking()
 
 
 def _rank(
@@ -94,7 +97,3 @@ def _rank(
     return evaluate(
         embed_images, data.query, data.query_images, data.gallery, data.gallery_images, gate=work.lock.shared
     )
-
-
-def _all_cores(target: Target) -> Target:
-    return Target(runtime=target.runtime, device=target.device, threads=torch.get_num_threads(), batch=32)
