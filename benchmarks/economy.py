@@ -41,14 +41,10 @@ def study(folder: Path, data: Path, trials: int, function: str) -> dict[str, Any
     from results.cost import lost_seconds, saved_seconds, stage_seconds
     from search.jobs import Resources
     from search.opening import Data
-    from search.planner import override
     from search.session import search
 
-    space = spaces.load("demo")
-    limited = spaces.parse_space(
-        {**space.to_dict(), "limits": [f"latency_ms <= {LIMIT} * baseline"]}, "economy"
-    )
-    space = override(limited, {"epochs": 4, "prune_epochs": 1, "finetune_epochs": 2})
+    limits = [f"latency_ms <= {LIMIT} * baseline"]
+    space = spaces.parse_space({**spaces.load("demo").to_dict(), "limits": limits}, "economy")
     fingerprint = load_dataset("synthetic", data).fingerprint
     done = search(
         folder,
@@ -88,7 +84,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        prepare_synthetic(SyntheticOptions(identities=48, test_identities=8), root / "data")
+        prepare_synthetic(SyntheticOptions(identities=24, test_identities=8), root / "data")
         found = {
             name: study(root / name, root / "data", given.trials, function)
             for name, function in (

@@ -1,0 +1,130 @@
+"""A folder with everything that the documentation's commands name, at a size that takes seconds."""
+
+import json
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+import onnx
+import openvino
+import torch
+
+import spaces
+from reid.data import load_dataset
+from reid.data.prepare import prepare, prepare_synthetic
+from reid.data.synthetic import SyntheticOptions
+from reid.export.metadata import write_metadata
+from reid.export.spec import InputSpec
+from reid.models import build
+from results import commit, commit_artifact
+from tests.reid.data.test_layout import to_layumi
+from tests.reid.data.test_msmt17 import write_release
+from tests.reid.data.trees import write_market
+from tests.reid.runtime.teachers import channel_means
+from tests.results.conftest import SIZE, trial, write_network
+from tests.results.samples import make_study
+
+__all__ = ["SMALL_TRIAL", "STUDIES", "make_world"]
+
+SMALL_TRIAL: dict[str, Any] = {
+    "epochs": 1,
+    "warmup_epochs": 0,
+    "prune_epochs": 1,
+    "finetune_epochs": 1,
+    "identities_per_batch": 4,
+    "images_per_identity": 2,
+    "calibration_images": 8,
+    "max_quantization_drop": 1.0,
+    "validation_share": 0.3,
+    "input_size": [64, 32],
+}
+"""Settings in place of a preset's, so that a trial takes seconds."""
+
+STUDIES = ("STUDY", "studies/osnet", "studies/first", "studies/demo")
+"""Names that the documentation gives to a finished study."""
+
+_KEPT = dict(height=SIZE[0], width=SIZE[1], mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0), embedding_dim=8)
+
+
+def make_world(root: Path) -> None:
+    """Data as its sources ship it and prepared, weights, a teacher, pictures, finished studies."""
+    market = root / "Market-1501-v15.09.15"
+    prepare_synthetic(SyntheticOptions(identities=12, test_identities=4, images_per_camera=2), market)
+    (market / "dataset.json").unlink()
+    to_layumi(market, root / "Market" / "pytorch")
+    shutil.make_archive(str(market), "zip", root, market.name)
+    _other_datasets(root)
+    prepare("market1501", market, root / "data" / "market1501")
+    shutil.copytree(root / "data" / "market1501", root / "DATA")
+    shared = root / "shared" / "market1501"
+    shutil.copytree(root / "data" / "market1501", shared)
+    prepare_synthetic(
+        SyntheticOptions(identities=12, test_identities=4, images_per_camera=2), root / "data" / "synthetic"
+    )
+    torch.save(build("osnet_x0_25", 12).state_dict(), root / "osnet_x0_25_market1501.pth")
+    _teacher(root / "person-reidentification-retail-0277.xml")
+    pictures = sorted((market / "query").iterdir())
+    for name, picture in zip(("first.jpg", "second.jpg"), pictures, strict=False):
+        shutil.copyfile(picture, root / name)
+    shutil.copytree(market / "query", root / "people")
+    shutil.rmtree(market)
+    _studies(root)
+
+
+def _other_datasets(root: Path) -> None:
+    write_market(root / "DukeMTMC-reID")
+    shutil.make_archive(str(root / "DukeMTMC-reID"), "zip", root, "DukeMTMC-reID")
+    write_release(root / "MSMT17_V1")
+    shutil.make_archive(str(root / "MSMT17_V1"), "gztar", root, "MSMT17_V1")
+    for boxes in ("detected", "labeled"):
+        write_market(root / "cuhk03-np" / boxes, suffix=".png")
+    shutil.make_archive(str(root / "cuhk03-np"), "zip", root, "cuhk03-np")
+    for picture in sorted((root / "Market-1501-v15.09.15" / "bounding_box_train").iterdir()):
+        person, camera, *_ = picture.name.replace("s", "_").split("_")
+        place = root / "crops" / person / f"cam{camera[1:]}_{picture.name}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(picture, place)
+
+
+def _teacher(path: Path) -> None:
+    """A network with the input of the Open Model Zoo's."""
+    graph = channel_means(path.with_suffix(".onnx"), batch=1, shape=(3, 256, 128))
+    openvino.save_model(openvino.convert_model(graph), path, compress_to_fp16=False)
+
+
+def _studies(root: Path) -> None:
+    """Nine trials with small real files and invented figures: whether a machine is quiet decides nothing here."""
+    data = root / "data" / "market1501"
+    known = {
+        "name": "market1501",
+        "fingerprint": load_dataset("market1501", data).fingerprint,
+        "root": str(data),
+    }
+    space = spaces.load("market-osnet").to_dict()
+    study = make_study(root, dataset=known, limits=[], space=space)
+    files = root / "network"
+    files.mkdir()
+    spec = InputSpec(**_KEPT)
+    model = onnx.load(write_network(files / "model.onnx"))
+    write_metadata(model, spec, "fp32")
+    onnx.save(model, files / "model.onnx")
+    (files / "input_spec.json").write_text(json.dumps(spec.to_dict()))
+    for number in range(-1, 9):
+        commit_artifact(study, number, files)
+        name = "artifacts/baseline" if number < 0 else f"artifacts/{number:06d}"
+        record = trial(
+            number,
+            0.75 + 0.01 * number,
+            2.0 + 0.1 * number,
+            artifact=name,
+            worker={"host": socket.gethostname(), "device": "cpu"},
+            checks={"latency": {"samples_ms": [2.0, 2.1]}},
+        )
+        record.metrics["size_bytes"] = 1e6
+        record.config.update(validation_share=0.5, target={}, weights=None)
+        commit(study, record)
+    shutil.rmtree(files)
+    for name in STUDIES:
+        shutil.copytree(study.path, root / name)
+    shutil.rmtree(study.path)
