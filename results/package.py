@@ -27,7 +27,7 @@ PROGRAM = "embed.py"
 _SCHEMA = 1
 _FROM_ARTIFACT = ("model.onnx", "input_spec.json")
 _LEAST_VERSIONS = {
-    "onnxruntime": "1.22", "openvino": "2025.0", "torch": "2.13", "numpy": "2.0", "pillow": "11",
+    "onnxruntime": "1.22", "openvino": "2025.0", "torch": "2.13", "executorch": "1.5", "numpy": "2.0", "pillow": "11",
 }  # fmt: skip
 _PACKAGES = {"torchscript": "torch", "torchscript-qnnpack": "torch"}
 # What may be told of the machine: names of hosts and users stay behind.

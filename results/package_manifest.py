@@ -21,9 +21,10 @@ _SCHEMA = 1
 _KIND = "reid-pareto package"
 _MAX_BYTES = 1_000_000
 _AGAIN = "get the package anew"
-# Networks, JSON, text and one program to be read; nothing that runs when it is opened.
+# Networks, JSON and text, which run nothing when they are opened.
 _SUFFIXES = frozenset({".onnx", ".xml", ".bin", ".json", ".md", ".txt", ".yaml"})
-_PROGRAMS = frozenset({"embed.py"})
+# Programs for their owner. We hash them and open none: a TorchScript file may hold any code.
+_PROGRAMS = frozenset({"embed.py", "model.x86.pt", "model.qnnpack.pt", "model.pte"})
 
 
 def write_package_manifest(folder: Path) -> Path:

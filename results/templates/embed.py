@@ -3,8 +3,8 @@
     python embed.py A.jpg B.jpg            prints the similarity of two pictures
     python embed.py FOLDER OUT.npy         embeds every picture of a folder; names go into OUT.txt, a line for each row
 
-Needs numpy, pillow and onnxruntime (openvino for a package that holds model.xml, torch for one that holds TorchScript),
-and nothing else.
+Needs numpy, pillow and onnxruntime (openvino for a package that holds model.xml, torch for one that holds TorchScript,
+executorch for one that holds model.pte), and nothing else.
 """
 
 import json
@@ -34,6 +34,15 @@ def network():
         torch.backends.quantized.engine = script.suffixes[0][1:]  # before loading: weights are packed for it
         network = torch.jit.load(script)
         return lambda batch: network(torch.from_numpy(batch)).numpy(), (3, *SIZE)
+    if (HERE / "model.pte").exists():
+        import torch
+
+        warnings.simplefilter("ignore")  # it warns of parts of its own when it is imported
+        from executorch.runtime import Runtime
+
+        program = Runtime.get().load_program(HERE / "model.pte")
+        method = program.load_method("forward")  # lives no longer than the program
+        return lambda batch: (program, method.execute([torch.from_numpy(batch)])[0].numpy())[1], (3, *SIZE)
     if (HERE / "model.onnx").exists():
         import onnxruntime
 

@@ -6,9 +6,11 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import openvino
 import torch
+from onnx import TensorProto, helper, numpy_helper
 
 import spaces
 from reid.data import load_dataset
@@ -21,7 +23,6 @@ from results import commit, commit_artifact
 from tests.reid.data.test_layout import to_layumi
 from tests.reid.data.test_msmt17 import write_release
 from tests.reid.data.trees import write_market
-from tests.reid.runtime.teachers import channel_means
 from tests.results.conftest import SIZE, trial, write_network
 from tests.results.samples import make_study
 
@@ -88,9 +89,23 @@ def _other_datasets(root: Path) -> None:
 
 
 def _teacher(path: Path) -> None:
-    """A network with the input of the Open Model Zoo's."""
-    graph = channel_means(path.with_suffix(".onnx"), batch=1, shape=(3, 256, 128))
-    openvino.save_model(openvino.convert_model(graph), path, compress_to_fp16=False)
+    """A network with the input and the output of the Open Model Zoo's: mean colours, spread over 256 numbers."""
+    weight = np.random.default_rng(0).normal(size=(3, 256)).astype(np.float32)
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["data"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["embedding"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "teacher",
+        [helper.make_tensor_value_info("data", TensorProto.FLOAT, [1, 3, 256, 128])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [1, 256])],
+        [numpy_helper.from_array(weight, "weight")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, path.with_suffix(".onnx"))
+    openvino.save_model(openvino.convert_model(path.with_suffix(".onnx")), path, compress_to_fp16=False)
 
 
 def _studies(root: Path) -> None:
