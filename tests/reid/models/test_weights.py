@@ -1,7 +1,9 @@
 """Weight files: the kinds that load, and what is said of those that do not."""
 
+import json
 import os
 import re
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -164,6 +166,17 @@ def test_x1_code_in_a_file_is_not_executed(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no plain tensors"):
         read_state_dict(tmp_path / "bomb.pth")
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("shape", [[2_500_000_000], [2**62, 4], [-1]])
+def test_x1_a_header_that_promises_too_much_costs_nothing(shape: list[int], tmp_path: Path) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 10_000_000_000]}}).encode()
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(64))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ConfigError, match=re.escape(str(path))):
+        read_state_dict(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}, torch.zeros(2)])
