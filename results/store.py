@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reid.errors import ConfigError, ResourceError
@@ -208,8 +209,10 @@ def rebuild_table(study: Study | Path) -> Path:
         ResourceError: the table cannot be written.
     """
     root = _root(study)
-    table = open_study(root).table()
-    path = write_with(layout.table_path(root), lambda temporary: pq.write_table(table, temporary))
+    path = write_with(
+        layout.table_path(root), lambda temporary: pq.write_table(open_study(root).table(), temporary)
+    )
+    pa.default_memory_pool().release_unused()  # else the driver keeps what it needed at its end
     if remote := _remote(study):
         push(remote, root, path)
     return path

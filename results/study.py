@@ -116,7 +116,7 @@ class Study:
         Raises:
             StudyDamaged: a record is torn, altered or of a newer schema; names the file. Not with `salvage`.
         """
-        return _read_all(layout.record_paths(self.path), _read_record, salvage)
+        return list(_read_each(layout.record_paths(self.path), _read_record, salvage))
 
     def damaged(self) -> tuple[str, ...]:
         """One line for each file about a trial that cannot be read; names the file."""
@@ -172,7 +172,7 @@ class Study:
             for number, path in layout.started_paths(self.path).items()
             if not layout.record_path(self.path, number).exists()
         }
-        return tuple(_read_all(begun, _read_started, salvage))
+        return tuple(_read_each(begun, _read_started, salvage))
 
     def front(self, *, salvage: bool = False) -> list[Record]:
         """The trials that no other beats, best in the first objective first.
@@ -195,7 +195,8 @@ class Study:
 
     def table(self, *, salvage: bool = False) -> pa.Table:
         """All committed trials as one table, a row each (columns: `results.table.table_of`)."""
-        return table_of(self.records(salvage=salvage))
+        # One record at a time: together they take many times the memory of their rows.
+        return table_of(_read_each(layout.record_paths(self.path), _read_record, salvage))
 
     def artifact(self, number: int) -> Path:
         """The folder of a trial's exported file, every file compared with its manifest.
@@ -268,17 +269,15 @@ def objective_values(records: Sequence[Record], objectives: Mapping[str, str]) -
     return np.array(rows, dtype=np.float64).reshape(len(records), len(objectives))
 
 
-def _read_all(paths: Mapping[int, Path], read: Callable[[Path, int], T], salvage: bool) -> list[T]:
-    found = []
+def _read_each(paths: Mapping[int, Path], read: Callable[[Path, int], T], salvage: bool) -> Iterator[T]:
     for number, path in paths.items():
         try:
-            found.append(read(path, number))
+            yield read(path, number)
         except FileNotFoundError:
             continue  # A note that was committed between the listing and the reading.
         except StudyDamaged:
             if not salvage:
                 raise
-    return found
 
 
 def _read_record(path: Path, number: int) -> Record:

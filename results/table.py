@@ -12,7 +12,7 @@ from results.record import Record
 __all__ = ["csv_text", "table_of"]
 
 
-def table_of(records: Sequence[Record]) -> pa.Table:
+def table_of(records: Iterable[Record]) -> pa.Table:
     """One row per record, in the order given.
 
     Columns: number, attempt, status, feasible, latency_trusted, started_at, finished_at, seconds, cpu_seconds,

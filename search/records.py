@@ -1,5 +1,6 @@
 """From a worker's answer to the record that is committed."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +43,12 @@ class Begun:
 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that matter to a trial."""
-    return {name: metadata.version(name) for name in _LIBRARIES}
+    return dict(_versions())
+
+
+@functools.cache  # reading them takes longer than committing a record
+def _versions() -> tuple[tuple[str, str], ...]:
+    return tuple((name, metadata.version(name)) for name in _LIBRARIES)
 
 
 def record_of(
