@@ -36,11 +36,16 @@ s3: .venv-s3/.installed
 demo: install
 	$(BIN)/reid-pareto demo --out $(DEMO) --trials $(TRIALS)
 
+# What starts clusters, kills and times processes has the machine to itself; the rest shares its cores.
+ALONE = ray or e2e or fault
+SHARED = env OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
 test: install-dev s3
-	$(BIN)/python -m pytest
+	$(SHARED) -m "not ($(ALONE))"
+	$(BIN)/python -m pytest -m "$(ALONE)" --durations=25
 
 unit: install-dev
-	$(BIN)/python -m pytest -m "not ray and not e2e and not realdata"
+	$(SHARED) -m "not ($(ALONE) or realdata)"
 
 lint: install-dev
 	$(BIN)/ruff check .
