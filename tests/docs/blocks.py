@@ -53,6 +53,9 @@ def blocks(document: Path) -> list[Block]:
 
 
 def commands(block: Block) -> list[Command]:
+    """The commands of a block, none of a whole script (it begins with "#!")."""
+    if block.text.startswith("#!"):
+        return []
     found, parts, first = [], [], 0
     for number, line in enumerate(block.text.splitlines()):
         first = first if parts else block.line + number

@@ -19,7 +19,7 @@ from reid.data.synthetic import SyntheticOptions
 from reid.export.metadata import write_metadata
 from reid.export.spec import InputSpec
 from reid.models import build
-from results import commit, commit_artifact
+from results import commit, commit_artifact, rebuild_table
 from tests.reid.data.test_layout import to_layumi
 from tests.reid.data.test_msmt17 import write_release
 from tests.reid.data.trees import write_market
@@ -140,6 +140,7 @@ def _studies(root: Path) -> None:
         record.config.update(validation_share=0.5, target={}, weights=None)
         commit(study, record)
     shutil.rmtree(files)
+    rebuild_table(study)
     for name in STUDIES:
         shutil.copytree(study.path, root / name)
     shutil.rmtree(study.path)
