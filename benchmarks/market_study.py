@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 import results
 from benchmarks.device import RESULTS, write_result
@@ -38,10 +37,9 @@ def main() -> None:
     study = results.open_study(options.study)
     name = options.study.name
     dataset = load_dataset(study.definition["dataset"]["name"], options.data)
-    target = Target(threads=torch.get_num_threads(), batch=32)
 
     def on_test(model: Path) -> dict[str, float]:
-        ranking = score_file(model, target, dataset.root, dataset.query, dataset.gallery)
+        ranking = score_file(model, Target(), dataset.root, dataset.query, dataset.gallery)
         return {name: round(value, 4) for name, value in metrics_of(ranking).items()}
 
     records, baseline = study.records(), study.baseline

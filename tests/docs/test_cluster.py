@@ -98,33 +98,25 @@ def test_two_machines_by_hand(tmp_path: Path) -> None:
     )
     search = shlex.join(["reid-pareto", *small(shlex.split(told("reid-pareto search"))[1:])])
     try:
-        with (
-            running(f"{head} --num-cpus=1 --temp-dir={ray_files} --block", environment) as first,
-            _after(port),
-            running(f"{other} --num-cpus=1 --block", environment) as second,
-        ):
-            searched = subprocess.run(
-                f"{told('export RAY_AUTH_MODE')}; {search} --trials 2",
-                shell=True,
-                env={**environment, "REID_PARETO_LOCKS": str(tmp_path)},
-                capture_output=True,
-                text=True,
-                timeout=600,
-                check=False,
-            )
-            assert searched.returncode == 0, searched.stdout + searched.stderr
-            assert (first.poll(), second.poll()) == (None, None)
+        with running(f"{head} --num-cpus=1 --temp-dir={ray_files} --block", environment) as first:
+            wait_for(port)
+            with running(f"{other} --num-cpus=1 --block", environment) as second:
+                searched = subprocess.run(
+                    f"{told('export RAY_AUTH_MODE')}; {search} --trials 2",
+                    shell=True,
+                    env={**environment, "REID_PARETO_LOCKS": str(tmp_path)},
+                    capture_output=True,
+                    text=True,
+                    timeout=600,
+                    check=False,
+                )
+                assert searched.returncode == 0, searched.stdout + searched.stderr
+                assert (first.poll(), second.poll()) == (None, None)
     finally:
         shutil.rmtree(ray_files, ignore_errors=True)
     records = open_study(tmp_path / "shared" / "studies" / "market").records()
     assert {record.status for record in records} <= {"complete", "infeasible"}
     assert len(records) == 2
-
-
-@contextmanager
-def _after(port: int) -> Iterator[None]:
-    wait_for(port)
-    yield
 
 
 def test_the_job_of_slurm_and_the_cluster_of_kubernetes_are_well_formed() -> None:

@@ -19,7 +19,7 @@ from reid.data.synthetic import SyntheticOptions
 from reid.export.metadata import write_metadata
 from reid.export.spec import InputSpec
 from reid.models import build
-from results import commit, commit_artifact, rebuild_table
+from results import commit, commit_artifact
 from tests.reid.data.test_layout import to_layumi
 from tests.reid.data.test_msmt17 import write_release
 from tests.reid.data.trees import write_market
@@ -58,8 +58,7 @@ def make_world(root: Path) -> None:
     _other_datasets(root)
     prepare("market1501", market, root / "data" / "market1501")
     shutil.copytree(root / "data" / "market1501", root / "DATA")
-    shared = root / "shared" / "market1501"
-    shutil.copytree(root / "data" / "market1501", shared)
+    shutil.copytree(root / "data" / "market1501", root / "shared" / "market1501")
     prepare_synthetic(
         SyntheticOptions(identities=12, test_identities=4, images_per_camera=2), root / "data" / "synthetic"
     )
@@ -134,13 +133,11 @@ def _studies(root: Path) -> None:
             2.0 + 0.1 * number,
             artifact=name,
             worker={"host": socket.gethostname(), "device": "cpu"},
-            checks={"latency": {"samples_ms": [2.0, 2.1]}},
         )
         record.metrics["size_bytes"] = 1e6
         record.config.update(validation_share=0.5, target={}, weights=None)
         commit(study, record)
     shutil.rmtree(files)
-    rebuild_table(study)
     for name in STUDIES:
         shutil.copytree(study.path, root / name)
     shutil.rmtree(study.path)

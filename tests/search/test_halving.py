@@ -45,7 +45,7 @@ def plain_order(values: NDArray[np.float64]) -> list[int]:
     return ordered
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=14))
 def test_order_is_that_of_the_plain_loop(rows: list[tuple[int, int]]) -> None:
     values = np.array(rows, dtype=np.float64)

@@ -169,7 +169,7 @@ def test_average_precision_agrees_with_scikit_learn() -> None:
     assert result.mAP == pytest.approx(np.mean(each), abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), scale=st.sampled_from([1e-30, 1e-3, 7.0, 1e25]))
 def test_only_directions_matter(seed: int, scale: float) -> None:
     """Lengths are divided out, even those whose square leaves the range of float32."""

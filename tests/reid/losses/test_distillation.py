@@ -56,7 +56,7 @@ REFERENCES = dict(zip(RELATIONS, (angle, distance, similarity), strict=True))
 
 
 @pytest.mark.parametrize("name", RELATIONS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_relations_of_the_batch(name: str, seed: int) -> None:
     images = batch(seed, size=7)
@@ -65,7 +65,7 @@ def test_relations_of_the_batch(name: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("name", RELATIONS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_student_that_is_the_teacher_turned_and_stretched_costs_nothing(name: str, seed: int) -> None:
     images = batch(seed)
@@ -105,7 +105,7 @@ def test_image_that_the_batch_holds_twice_has_no_angle() -> None:
     assert embedding.grad.abs().max() < 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_embedding_is_one_minus_the_cosine_after_a_linear_map(seed: int) -> None:
     torch.manual_seed(seed)
@@ -157,7 +157,7 @@ def softened(logits: Rows) -> Rows:
     return shares / shares.sum()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_logits_by_the_divergence_of_softened_shares(seed: int) -> None:
     images = batch(seed)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.reid.losses.batches import batch, cross_entropy, term, unit
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_each_image_is_recognised_among_all(seed: int) -> None:
     images = batch(seed)
@@ -20,7 +20,7 @@ def test_each_image_is_recognised_among_all(seed: int) -> None:
     assert term("instance")(images).item() == pytest.approx(expected, rel=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_each_identity_is_recognised_by_its_mean(seed: int) -> None:
     images = batch(seed)

@@ -52,7 +52,7 @@ def multi_similarity(positive: Rows, negative: Rows) -> float:
     ("name", "reference"),
     [("circle", circle), ("lifted", lifted), ("multi-similarity", multi_similarity)],
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_mean_over_the_images(name: str, reference: Callable[[Rows, Rows], float], seed: int) -> None:
     images = batch(seed, size=20)
@@ -60,7 +60,7 @@ def test_mean_over_the_images(name: str, reference: Callable[[Rows, Rows], float
     assert term(name)(images).item() == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_contrastive_averages_what_is_above_zero(seed: int) -> None:
     images = batch(seed)

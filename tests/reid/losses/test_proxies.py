@@ -44,7 +44,7 @@ def reference(name: str, feature: Tensor, labels: Tensor, proxies: Tensor) -> fl
 
 
 @pytest.mark.parametrize("name", sorted(MARGINS))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_cross_entropy_with_the_margin_of_the_paper(name: str, seed: int) -> None:
     torch.manual_seed(seed)

@@ -13,7 +13,7 @@ from reid.errors import ConfigError
 from tests.reid.losses.batches import CLASSES, batch, cross_entropy, term
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), smoothing=st.sampled_from([0.0, 0.1, 0.5]))
 def test_softmax_smooths_over_all_identities(seed: int, smoothing: float) -> None:
     images = batch(seed)
@@ -26,7 +26,7 @@ def test_softmax_smooths_over_all_identities(seed: int, smoothing: float) -> Non
     assert found == pytest.approx(expected * CLASSES / len(images.labels), rel=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_focal_weighs_by_the_squared_doubt(seed: int) -> None:
     images = batch(seed)

@@ -38,7 +38,7 @@ REFERENCES = {
 
 
 @pytest.mark.parametrize("name", sorted(REFERENCES))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), scale=st.sampled_from([0.01, 0.3, 1.0, 20.0]))
 def test_mean_over_the_images_with_both_kinds_of_pairs(name: str, seed: int, scale: float) -> None:
     images = batch(seed)

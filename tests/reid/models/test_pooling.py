@@ -38,7 +38,7 @@ def test_power_is_trained_and_an_empty_map_does_no_harm() -> None:
     assert pooling.p.grad != 0
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(height=st.integers(1, 24), parts=st.integers(2, 16))
 def test_stripes_are_those_of_adaptive_pooling(height: int, parts: int) -> None:
     x = maps(height)

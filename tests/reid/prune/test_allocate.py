@@ -96,7 +96,7 @@ def test_bottlenecks_follow_their_3x3_convolutions() -> None:
             assert rates[unit.name] == wanted[f"{unit.block}.conv2"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(1, 12), min_size=1, max_size=5),
     st.floats(0, 0.999),

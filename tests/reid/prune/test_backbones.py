@@ -56,7 +56,7 @@ def test_slim_equals_masked(variant: str, scope: str, network: Build, any_plan: 
     assert after.params < before.params
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_slim_equals_masked_whatever_goes(
     data: st.DataObject, network: Build, units: Callable[..., Any], images: Tensor

@@ -37,7 +37,7 @@ def problem(seed: int, units: int) -> tuple[list[list[int]], list[list[float]]]:
     return options, losses
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), units=st.integers(1, 4), share=st.floats(0.1, 0.99))
 def test_hardly_worse_than_the_best_of_all(seed: int, units: int, share: float) -> None:
     options, losses = problem(seed, units)
@@ -77,7 +77,7 @@ def test_importance_by_hand() -> None:
     np.testing.assert_allclose(both, np.cumsum([0, 1 / 8 + 2 / 4, 3 / 7 + 1 / 2, 2]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(1e-3, 1e3))
 def test_importance_does_not_see_the_scale_of_a_layer(seed: int, scale: float) -> None:
     filters = np.random.default_rng(seed).standard_normal((12, 4))

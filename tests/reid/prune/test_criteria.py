@@ -36,7 +36,7 @@ def filters(draw: st.DrawFn) -> NDArray[np.float64]:
     return np.array(flat).reshape(shape)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(filters(), st.floats(0, 0.99), st.integers(2, 4), st.booleans(), st.sampled_from(NAMES))
 def test_exactly_what_is_asked_goes_and_ties_do_not_waver(
     rows: NDArray[np.float64], rate: float, knn: int, efficient: bool, name: str
@@ -49,7 +49,7 @@ def test_exactly_what_is_asked_goes_and_ties_do_not_waver(
     assert np.array_equal(gone, CRITERIA[name](rows.copy(), ask))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(2, 12), st.integers(0, 2**31), st.floats(0.01, 0.9), st.sampled_from(NAMES))
 def test_scaling_a_layer_changes_no_choice(n: int, seed: int, rate: float, name: str) -> None:
     rows = np.random.default_rng(seed).standard_normal((n, 7))

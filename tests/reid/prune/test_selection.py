@@ -81,7 +81,7 @@ def test_summed_distance_decides_where_no_neighbourhood_is_left(case: dict[str, 
     assert bafd_selection(golden_weight(case), everyone, case["rate"], True).tolist() == case["fpgm"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(layers(), st.integers(1, 7), st.floats(0, 0.999), st.booleans())
 def test_selection_equals_the_plain_loop(weight: np.ndarray, knn: int, rate: float, efficient: bool) -> None:
     decayed = bafd_selection(weight, knn, rate, efficient).tolist()
@@ -89,7 +89,7 @@ def test_selection_equals_the_plain_loop(weight: np.ndarray, knn: int, rate: flo
     assert len(decayed) == math.floor(len(weight) * rate) < len(weight)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(layers(), st.integers(1, 7))
 def test_ranking_equals_the_plain_loop(weight: np.ndarray, knn: int) -> None:
     distances = plain_distances(weight)
@@ -109,7 +109,7 @@ def test_a_real_layer_equals_the_plain_loop(knn: int, efficient: bool) -> None:
     assert chosen.tolist() == plain_selection(weight, knn, 0.7, efficient)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_the_order_of_filters_does_not_matter(seed: int, efficient: bool) -> None:
     random = np.random.default_rng(seed)
@@ -119,7 +119,7 @@ def test_the_order_of_filters_does_not_matter(seed: int, efficient: bool) -> Non
     assert sorted(order[shuffled]) == plain.tolist()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(layers())
 def test_distances(weight: np.ndarray) -> None:
     distances = filter_distances(weight)
