@@ -68,6 +68,7 @@ def cluster(resources: Resources) -> Iterator[Path]:
     _prepare_environment(resources)
     import ray
 
+    _read_again(resources)
     _sweep()
     with _private_folder() as folder:
         try:
@@ -137,6 +138,17 @@ def _prepare_environment(resources: Resources) -> None:
             os.environ[name] = str(resources.cpus_per_trial)
     elif _has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def _read_again(resources: Resources) -> None:
+    """Make Ray heed the environment also where the caller has imported it before (a notebook, another library)."""
+    from ray._private import ray_constants
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+    if resources.address is None:
+        ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def _demand_version(version: str) -> None:

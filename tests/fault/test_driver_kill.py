@@ -74,11 +74,12 @@ def is_ours(pid: int) -> bool:
         return False
 
 
+@pytest.mark.parametrize("options", [(), ("--ray-first",)], ids=["ours", "imported before"])
 def test_x10_ray_listens_on_loopback_asks_for_a_token_and_ends_with_its_driver(
-    tmp_path: Path, drive: Drive, executions: Path
+    tmp_path: Path, drive: Drive, executions: Path, options: tuple[str, ...]
 ) -> None:
     """X10, D8 and D5: looked at from outside while it runs, then stopped and killed."""
-    driver = drive(16, sleep_s=30.0)
+    driver = drive(16, *options, sleep_s=30.0)
     wait_until(lambda: attempts(executions), driver)
     family = descendants(driver.pid)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from rich.console import Console
@@ -24,7 +25,10 @@ def main() -> int:
     parser.add_argument("--stage-limit-s", type=float)
     parser.add_argument("--address")
     parser.add_argument("--scheduler", default="none")
+    parser.add_argument("--ray-first", action="store_true")
     given = parser.parse_args()
+    if given.ray_first:  # as a notebook may have done
+        import_module("ray")
     try:
         search(
             given.study,
