@@ -35,6 +35,7 @@ pytestmark = [
 ]
 
 _SETS = [f"--set={name}={json.dumps(value)}" for name, value in SMALL_TRIAL.items()]
+_FEW = ["--identities", "12", "--test-identities", "4", "--images-per-camera", "2"]
 _NOT_OF_TRAINING = ("prune", "finetune", "quantization", "calibration", "input_size")
 LAST: dict[str, list[str]] = {
     "train": ["--epochs", "1"],
@@ -56,7 +57,8 @@ def small(arguments: Sequence[str]) -> list[str]:
         first += ["--data", "data/synthetic"]
         if not any(word in text for text in rest for word in ("method=", "prune")):
             first.append("--set=method=none")
-    return [name, *first, *rest, *LAST.get(name, [])]
+    last = _FEW if rest[:2] == ["prepare", "synthetic"] else LAST.get(name, [])
+    return [name, *first, *rest, *last]
 
 
 INSTEAD = {
