@@ -37,7 +37,7 @@ demo: install
 	$(BIN)/reid-pareto demo --out $(DEMO) --trials $(TRIALS)
 
 # What starts clusters, kills and times processes has the machine to itself; the rest shares its cores.
-ALONE = ray or e2e or fault
+ALONE = ray or fault
 SHARED = env OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test: install-dev s3
@@ -45,7 +45,7 @@ test: install-dev s3
 	$(BIN)/python -m pytest -m "$(ALONE)" --durations=25
 
 unit: install-dev
-	$(SHARED) -m "not ($(ALONE) or realdata)"
+	$(SHARED) -m "not ($(ALONE) or e2e or realdata)"
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -28,7 +28,6 @@ from tests.docs.world import SMALL_TRIAL, STUDIES, make_world
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.ray,
     pytest.mark.filterwarnings(
         "ignore:.*torch.jit.script_method.*:DeprecationWarning"
     ),  # torch.compile's import
@@ -102,7 +101,14 @@ def _with(language: str) -> list[Path]:
     return [path for path in DOCUMENTS if any(block.language == language for block in blocks(path))]
 
 
-WITH_COMMANDS = _with("sh")
+WITH_COMMANDS = [
+    pytest.param(
+        path,
+        marks=[pytest.mark.ray] if "reid-pareto search" in path.read_text() else [],
+        id=str(path.relative_to(ROOT)),
+    )
+    for path in _with("sh")
+]
 # The program of the record format has a test that compares what it finds: tests/results/test_record_format.py.
 WITH_PROGRAMS = [path for path in _with("python") if path.name != "record-format.md"]
 
@@ -115,7 +121,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(import_module(f"reid.timing.{name}"), "MOST_ATTEMPTS", 1)
 
 
-@pytest.mark.parametrize("document", WITH_COMMANDS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("document", WITH_COMMANDS)
 def test_the_commands_of_a_document_run(
     document: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
