@@ -126,6 +126,15 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        module="market_bar", result="market-bar", small=None,
+        aims=(
+            Aim(text="mAP at 23 times the speed of dense fp32 ResNet-18", figure="bars/23", least=0.75),
+            Aim(text="mAP at 40 times", figure="bars/40", least=0.60),
+            Aim(text="mAP at 10 times", figure="bars/10", least=0.80),
+            Aim(text="mAP at 5 times", figure="bars/5", least=0.82),
+        ),
+    ),
+    Benchmark(
         module="samplers", result="samplers",
         small=("--seeds", "2", "--gp-seeds", "1", "--trials", "16", "--random-trials", "32", "--no-picture"),
         aims=(

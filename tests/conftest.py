@@ -1,6 +1,7 @@
 """Fixtures shared by all rooms."""
 
 import os
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,10 @@ def private_locks(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     """Each test has device locks and latencies of its own, so that nothing on the same machine slows or feeds it."""
     monkeypatch.setenv("REID_PARETO_LOCKS", str(tmp_path_factory.mktemp("locks")))
     monkeypatch.setenv("REID_PARETO_LATENCIES", str(tmp_path_factory.mktemp("latencies")))
+
+
+@pytest.fixture
+def hasty_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timing that a busy machine disturbs is not tried again."""
+    for name in ("measure", "compare"):
+        monkeypatch.setattr(import_module(f"reid.timing.{name}"), "MOST_ATTEMPTS", 1)

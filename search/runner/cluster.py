@@ -143,7 +143,7 @@ def _prepare_environment(resources: Resources) -> None:
 def _read_again(resources: Resources) -> None:
     """Make Ray heed the environment also where the caller has imported it before (a notebook, another library)."""
     from ray._private import ray_constants
-    from ray._raylet import AuthenticationTokenLoader, Config
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()

@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from functools import partial
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
@@ -114,11 +113,9 @@ WITH_PROGRAMS = [path for path in _with("python") if path.name != "record-format
 
 
 @pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A timing that a busy machine disturbs is not tried again; compiling stops before the compiler proper."""
+def hasty(hasty_timing: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiling stops before the compiler proper."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    for name in ("measure", "compare"):
-        monkeypatch.setattr(import_module(f"reid.timing.{name}"), "MOST_ATTEMPTS", 1)
 
 
 @pytest.mark.parametrize("document", WITH_COMMANDS)

@@ -26,7 +26,7 @@ from tests.reid.data.trees import write_market
 from tests.results.conftest import SIZE, trial, write_network
 from tests.results.samples import make_study
 
-__all__ = ["SMALL_TRIAL", "STUDIES", "make_world"]
+__all__ = ["SMALL_TRIAL", "STUDIES", "make_teacher", "make_world"]
 
 SMALL_TRIAL: dict[str, Any] = {
     "epochs": 1,
@@ -63,7 +63,7 @@ def make_world(root: Path) -> None:
         SyntheticOptions(identities=12, test_identities=4, images_per_camera=2), root / "data" / "synthetic"
     )
     torch.save(build("osnet_x0_25", 12).state_dict(), root / "osnet_x0_25_market1501.pth")
-    _teacher(root / "person-reidentification-retail-0277.xml")
+    make_teacher(root / "person-reidentification-retail-0277.xml")
     pictures = sorted((market / "query").iterdir())
     for name, picture in zip(("first.jpg", "second.jpg"), pictures, strict=False):
         shutil.copyfile(picture, root / name)
@@ -87,7 +87,7 @@ def _other_datasets(root: Path) -> None:
         shutil.copyfile(picture, place)
 
 
-def _teacher(path: Path) -> None:
+def make_teacher(path: Path) -> None:
     """A network with the input and the output of the Open Model Zoo's: mean colours, spread over 256 numbers."""
     weight = np.random.default_rng(0).normal(size=(3, 256)).astype(np.float32)
     nodes = [

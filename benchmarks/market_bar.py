@@ -1,0 +1,154 @@
+"""Networks of ours on Market-1501 beside what people would use instead: accuracy, speed, area under the front.
+
+    python -m benchmarks.market_bar NAME=FOLDER [NAME=FOLDER ...] --data DATA [--picture FILE.png]
+
+FOLDER is a package, or a run of `reid-pareto train` or `trial`: it holds model.onnx. Accuracy is that on the test
+split, once, of networks chosen before. Latency is taken in turns with dense fp32 ResNet-18 at 256x128, onnxruntime, one
+thread, batch 1; what carries over to another machine is the ratio, so the milliseconds of a front are RESNET18_MS over
+it, the machine on which the others were timed. Writes results/market-bar-<device>.json.
+"""
+
+import argparse
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
+
+from benchmarks.device import one_thread, write_result
+from reid.config import Target
+from reid.data import MEAN, STD, ReIDDataset, dataset_name, load_dataset
+from reid.export import InputSpec, export_onnx
+from reid.models import build
+from reid.runtime import open_artifact
+from reid.steps.score import metrics_of, score_file
+from reid.timing import DeviceLock, compare
+from results.front import pareto_front
+from results.hypervolume import hypervolume
+
+RESNET18_MS = 22.9
+"""Dense fp32 ResNet-18 at 256x128 where the table was measured: two cores with AVX-512 VNNI."""
+
+REFERENCE = (0.0, 23.0)
+"""mAP and milliseconds from which areas count."""
+
+BARS = {5: 0.82, 10: 0.80, 23: 0.75, 40: 0.60}
+"""How many times faster than dense fp32 ResNet-18 -> mAP to be reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A network: accuracy on the whole protocol (rectangular AP) and milliseconds beside `RESNET18_MS`."""
+
+    name: str
+    rank1: float
+    mean_ap: float
+    latency_ms: float
+
+
+TABLE = (
+    Point("LPCV 2021 int8 128x64", 0.609, 0.367, 0.98),
+    Point("LPCV 2021 int8 256x128", 0.709, 0.455, 2.39),
+    Point("OSNet x0.25 fp32", 0.915, 0.774, 2.17),
+    Point("Open Model Zoo 0288", 0.861, 0.598, 2.40),
+    Point("Open Model Zoo 0287", 0.931, 0.766, 4.56),
+    Point("Open Model Zoo 0286", 0.948, 0.837, 7.84),
+    Point("Open Model Zoo 0277", 0.962, 0.877, 12.0),
+)
+"""What a user would pick today, each in its own best runtime, one thread, batch 1."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("networks", nargs="+", metavar="NAME=FOLDER")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--picture", type=Path)
+    options = parser.parse_args()
+    one_thread()
+    files = {name: Path(folder) / "model.onnx" for name, folder in map(_pair, options.networks)}
+    dataset = load_dataset(dataset_name(options.data), options.data)
+    timed = time_beside_resnet18(files)
+    ours = [_point(name, file, dataset, timed[name]["times_resnet18"]) for name, file in files.items()]
+    write_result(
+        "market-bar",
+        {
+            "trusted": timed.pop("trusted"),
+            "networks": [
+                {"name": one.name, "rank1": one.rank1, "mAP": one.mean_ap, **timed[one.name]} for one in ours
+            ],
+            "bars": {str(times): bar(ours, times) for times in BARS},
+            "hypervolume": {"ours": area(ours), "table": area(TABLE)},
+        },
+    )
+    if options.picture:
+        draw(ours, options.picture)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, folder = text.partition("=")
+    return name, folder
+
+
+def time_beside_resnet18(files: dict[str, Path]) -> dict[str, Any]:
+    """Milliseconds of each file and how many times faster it is than dense fp32 ResNet-18, in one run."""
+    with tempfile.TemporaryDirectory() as folder:
+        yardstick = Path(folder) / "resnet18.onnx"
+        spec = InputSpec(height=256, width=128, mean=MEAN, std=STD, embedding_dim=512)
+        export_onnx(build("resnet18", 1).eval(), spec, yardstick)
+        timers = [open_artifact(path, Target()).timer() for path in (yardstick, *files.values())]
+        timing = compare(timers, lock=DeviceLock("cpu"))
+    found: dict[str, Any] = {"trusted": timing.trusted}
+    for name, rounds in zip(files, timing.rounds_ms[1:], strict=True):
+        ratio = float(np.median(timing.rounds_ms[0] / rounds))
+        found[name] = {
+            "latency_ms": round(float(np.median(rounds)), 4),
+            "times_resnet18": round(ratio, 2),
+        }
+    return found
+
+
+def _point(name: str, file: Path, dataset: ReIDDataset, times_resnet18: float) -> Point:
+    test = metrics_of(score_file(file, Target(), dataset.root, dataset.query, dataset.gallery))
+    return Point(name, round(test["rank1"], 4), round(test["mAP"], 4), RESNET18_MS / times_resnet18)
+
+
+def bar(points: list[Point], times_resnet18: float) -> float:
+    """Best mAP among those at least so much faster than ResNet-18; 0 where none is."""
+    return max((one.mean_ap for one in points if RESNET18_MS / one.latency_ms >= times_resnet18), default=0.0)
+
+
+def area(points: list[Point] | tuple[Point, ...]) -> float:
+    """Hypervolume with latency on a natural logarithmic axis."""
+    values = [(one.mean_ap, math.log(one.latency_ms)) for one in points]
+    return hypervolume(values, ["maximize", "minimize"], [REFERENCE[0], math.log(REFERENCE[1])])
+
+
+def draw(ours: list[Point], path: Path) -> None:
+    """Both fronts as steps over a logarithmic latency."""
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    for points, label, colour in ((TABLE, "what people use", "#7a8699"), (ours, "reid-pareto", "#0b5cbf")):
+        places = np.array([(one.latency_ms, 100 * one.mean_ap) for one in points])
+        best = places[pareto_front(places, ["minimize", "maximize"])]
+        best = best[best[:, 0].argsort()]
+        axes.plot(*places.T, "o", color=colour, label=label)
+        axes.step(*best.T, where="post", color=colour, linewidth=1.2)
+        for one, place in zip(points, places, strict=True):
+            axes.annotate(
+                one.name, place, textcoords="offset points", xytext=(5, -10), fontsize=7, color=colour
+            )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(ScalarFormatter())
+    axes.set_xlabel(f"latency (ms, where dense fp32 ResNet-18 takes {RESNET18_MS})")
+    axes.set_ylabel("mAP on the test split of Market-1501 (%)")
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    main()

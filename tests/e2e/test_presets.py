@@ -1,0 +1,87 @@
+"""Every preset is a study that runs: one trial of each on generated images, its slow settings made small."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import spaces
+from reid.data.prepare import prepare
+from search.cli import app
+from tests.docs.world import SMALL_TRIAL, make_teacher
+
+NEEDED = {
+    "market-osnet": {"weights": "null"},
+    "market-osnet-taught": {"weights": "null", "teacher": "teacher.xml"},
+    "market-lpcv": {"weights": "null"},
+    "market-densenet-int8": {"weights": "null"},
+    "market-bafd": {"weights": "null"},
+}
+"""Settings that a preset's first lines ask for, or files that cannot be had here."""
+
+QUICK = {
+    **SMALL_TRIAL,
+    "validation_share": 0.4,
+    "batch_size": 8,
+    "schedule": "constant",
+    "milestones": [],
+    "zero_epochs": 0,
+    "qat_epochs": 1,
+    "footprint": False,
+}
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("teacher") / "teacher.xml"
+    make_teacher(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def market(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The generated images under the name that the presets want."""
+    root = tmp_path_factory.mktemp("market")
+    shutil.copytree(data, root / "source")
+    (root / "source" / "dataset.json").unlink()
+    prepare("market1501", root / "source", root / "prepared")
+    return root / "prepared"
+
+
+@pytest.mark.e2e
+@pytest.mark.usefixtures("hasty_timing")
+@pytest.mark.parametrize("name", spaces.preset_names())
+def test_a_trial_of_a_preset_runs(name: str, data: Path, market: Path, teacher: Path, tmp_path: Path) -> None:
+    space = spaces.load(name)
+    images = data if space.dataset == "synthetic" else market
+    settings = {**QUICK, **last_choices(space), **NEEDED.get(name, {})}
+    if "teacher" in settings:
+        settings["teacher"] = str(teacher)
+    assigned = [
+        f"--set={key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in settings.items()
+    ]
+    call = ["trial", "--space", name, "--data", str(images), "--out", str(tmp_path / "run"), *assigned]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "run" / "trial.json").read_text())
+    assert found["status"] in ("complete", "infeasible"), found
+    assert set(space.objectives) <= set(found["metrics"])
+
+
+def last_choices(space: spaces.Space) -> dict[str, object]:
+    """The last of every list of choices that applies with the others; ranges stay at what `trial` takes."""
+    chosen: dict[str, object] = {}
+    for name, parameter in space.parameters.items():
+        if parameter.choice and name != "input_size":
+            chosen[name] = parameter.choice[-1]
+    return {
+        name: value
+        for name, value in chosen.items()
+        if all(
+            chosen.get(key, space.fixed.get(key)) == wanted
+            for key, wanted in space.parameters[name].when.items()
+        )
+    }
