@@ -65,7 +65,7 @@ def main() -> None:
         config = TrialConfig.from_dict(config.to_dict() | {k: _number(v) for k, v in changes.items()})
         figures["networks"][name] = _network(config, root, work, options.identities, options.schemes)
     if options.densenet:
-        figures["densenet121"] = _against_eager("densenet121")
+        figures["densenet121"] = against_eager("densenet121")
     write_result("quantization-small" if options.small else "quantization", figures)
 
 
@@ -198,7 +198,7 @@ def _of(samples: tuple[Sample, ...], identities: int | None) -> tuple[Sample, ..
     return tuple(sample for sample in samples if sample.person_id in set(chosen))
 
 
-def _against_eager(backbone: str) -> Figures:
+def against_eager(backbone: str) -> Figures:
     """Latency of int8-static and of fp32 files to that of the untrained network in torch eager, in turns."""
     torch.manual_seed(0)
     model = build(backbone, 2).eval()

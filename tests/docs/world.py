@@ -16,14 +16,13 @@ import spaces
 from reid.data import load_dataset
 from reid.data.prepare import prepare, prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
-from reid.export.metadata import write_metadata
-from reid.export.spec import InputSpec
 from reid.models import build
 from results import commit, commit_artifact
+from tests.contract.deployment import tiny_artifact
 from tests.reid.data.test_layout import to_layumi
 from tests.reid.data.test_msmt17 import write_release
 from tests.reid.data.trees import write_market
-from tests.results.conftest import SIZE, trial, write_network
+from tests.results.conftest import trial
 from tests.results.samples import make_study
 
 __all__ = ["SMALL_TRIAL", "STUDIES", "make_teacher", "make_world"]
@@ -44,8 +43,6 @@ SMALL_TRIAL: dict[str, Any] = {
 
 STUDIES = ("STUDY", "studies/osnet", "studies/first", "studies/demo")
 """Names that the documentation gives to a finished study."""
-
-_KEPT = dict(height=SIZE[0], width=SIZE[1], mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0), embedding_dim=8)
 
 
 def make_world(root: Path) -> None:
@@ -119,11 +116,8 @@ def _studies(root: Path) -> None:
     study = make_study(root, dataset=known, limits=[], space=space)
     files = root / "network"
     files.mkdir()
-    spec = InputSpec(**_KEPT)
-    model = onnx.load(write_network(files / "model.onnx"))
-    write_metadata(model, spec, "fp32")
-    onnx.save(model, files / "model.onnx")
-    (files / "input_spec.json").write_text(json.dumps(spec.to_dict()))
+    artifact = tiny_artifact(files)
+    (files / "input_spec.json").write_text(json.dumps(artifact.spec.to_dict()))
     for number in range(-1, 9):
         commit_artifact(study, number, files)
         name = "artifacts/baseline" if number < 0 else f"artifacts/{number:06d}"
