@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def one_study(folder: Path, kills: int, rng: random.Random) -> Counter[str]:
     start(study, log).wait()
     done = open_study(study)
     after = attempts(log)
-    numbers = [record.number for record in done.records(salvage=True)]
+    numbers = [record.number for record in replace(done, salvage=True).records()]
     again = sum(after[number] - 1 for number in range(TRIALS))
     found["trials"] += len(numbers)
     found["lost"] += len(set(range(TRIALS)) - set(numbers))

@@ -3,7 +3,8 @@
 ReidParetoError
 ├── ConfigError      what was asked is wrong; never retried
 ├── DataError        the dataset is wrong; stops the study
-├── ResourceError    out of memory or disk; retried once, smaller
+├── ResourceError    out of memory or disk; retried once
+│   └── OutOfMemory  retried once with half the batch
 ├── ArtifactError    parity or slim equality failed; the trial is infeasible
 │   └── UnverifiedError   a package or a committed file is not what its manifest says
 ├── TrainingDiverged the loss or a weight is no number; the trial failed, another configuration may not
@@ -27,6 +28,7 @@ __all__ = [
     "DeviceLost",
     "NoDevice",
     "NothingFeasible",
+    "OutOfMemory",
     "ReidParetoError",
     "ResourceError",
     "SearchPaused",
@@ -60,6 +62,10 @@ class DataError(ReidParetoError):
 
 class ResourceError(ReidParetoError):
     """Memory or disk ran out; the trial may succeed smaller, later or elsewhere."""
+
+
+class OutOfMemory(ResourceError):  # noqa: N818 - the names say what happened, see the tree
+    """Memory of the machine or of an accelerator ran out; the trial may succeed with a smaller batch."""
 
 
 class ArtifactError(ReidParetoError):

@@ -45,7 +45,11 @@ def saved_seconds(records: Sequence[Record]) -> float:
     is worth nothing here, so the figure is a lower bound.
     """
     stages = [stage for record in records for stage in record.stages]
-    computed = {stage["key"]: stage["seconds"] for stage in stages if not stage["cached"]}
+    computed = {
+        stage["key"]: stage["seconds"]
+        for stage in stages
+        if not stage["cached"] and not stage.get("lost", False)
+    }
     return float(
         sum(
             max(0.0, computed.get(stage["key"], 0.0) - stage["seconds"])

@@ -10,7 +10,7 @@ from matplotlib.ticker import ScalarFormatter
 from reid.errors import ConfigError
 from reid.files import write_with
 from results.record import Record, one_line
-from results.report_data import Snapshot, axes_of, kinds_of, limit_lines
+from results.report_data import Snapshot, axes_of, kinds_of, limit_lines, metric_of
 from results.study import Study
 from results.wish import better_higher, is_accuracy
 
@@ -105,7 +105,7 @@ def _connect(axes: Any, places: list[tuple[float, float]], points: list[Record],
 
 def _draw_limits(axes: Any, study: Snapshot, x: str, y: str) -> None:
     for text, value in limit_lines(study.definition["limits"], study.baseline).items():
-        metric = text.split()[0]
+        metric = metric_of(text)
         if value is None or metric not in (x, y):
             continue
         draw = axes.axvline if metric == x else axes.axhline

@@ -8,7 +8,7 @@ from pathlib import Path
 from results import layout
 from results.lease import StudyLease, lease_holder
 from results.lock import Holder, StudyLock, lock_holder
-from results.mirror import mirror_folder, pull, pull_artifact, push
+from results.mirror import forget, mirror_folder, pull, pull_artifact, push
 from results.record import BASELINE_NUMBER
 from results.remote import Remote, is_remote, open_remote
 from results.study import Study
@@ -61,8 +61,7 @@ def hold_study(place: Path | str) -> Iterator[Hold]:
             pull_artifact(remote, mirror, BASELINE_NUMBER)
         else:
             # Left by a creation that broke off, or of a study that was removed from the store.
-            for path in [definition, *layout.trials_folder(mirror).glob("*.json")]:
-                path.unlink(missing_ok=True)
+            forget(mirror)
         yield Hold(folder=mirror, check=lease.check, remote=remote)
 
 

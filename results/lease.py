@@ -16,6 +16,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from reid.errors import ResourceError, StudyInUse
+from reid.files import write_atomic
 from results.lock import Holder
 from results.record import utc_now
 from results.remote import Remote
@@ -141,6 +142,10 @@ def lease_holder(remote: Remote) -> Holder | None:
 
 
 def _machine(mirror: Path) -> str:
+    # Containers of one host share its boot_id, and often the path of a mirror that each of them has for itself.
+    note = mirror.parent / "machine"
+    if not note.exists():
+        write_atomic(note, uuid4().hex.encode())
     boot = Path("/proc/sys/kernel/random/boot_id")
     started = boot.read_text() if boot.exists() else socket.gethostname()
-    return hashlib.sha256(f"{started}{mirror.resolve()}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{started}{mirror.resolve()}{note.read_text()}".encode()).hexdigest()[:32]

@@ -16,7 +16,7 @@ from results import layout
 from results.manifest import MANIFEST
 from results.remote import Remote
 
-__all__ = ["mirror_folder", "pull", "pull_artifact", "push", "push_artifact", "withdraw_artifact"]
+__all__ = ["forget", "mirror_folder", "pull", "pull_artifact", "push", "push_artifact", "withdraw_artifact"]
 
 _PROBED = 16
 _RECORD = re.compile(r"trials/(\d{6,})\.json")
@@ -47,7 +47,12 @@ def pull(remote: Remote, mirror: Path) -> None:
     mirror.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in ("trials", "artifacts"):
         (mirror / name).mkdir(exist_ok=True)
-    _put_local(mirror / "study.json", definition)
+    before = layout.definition_path(mirror)
+    if before.exists() and before.read_bytes() != definition:
+        forget(mirror)  # A study that was removed from the store, and another made in its place.
+        for name in ("trials", "artifacts"):
+            (mirror / name).mkdir()
+    _put_local(before, definition)
     listed = {name: size for name, size in remote.names("trials").items() if name.endswith(".json")}
     names = {*listed, *remote.present(_unlisted(listed))}
     for name in sorted(names):
@@ -61,6 +66,14 @@ def pull(remote: Remote, mirror: Path) -> None:
     for path in layout.trials_folder(mirror).glob("*.json"):
         if f"trials/{path.name}" not in names:
             path.unlink(missing_ok=True)
+
+
+def forget(mirror: Path) -> None:
+    """Remove what a mirror holds of a study; its lock stays."""
+    layout.definition_path(mirror).unlink(missing_ok=True)
+    for entry in list(mirror.iterdir()):
+        if entry != layout.lock_path(mirror):
+            remove_tree(entry)
 
 
 def pull_artifact(remote: Remote, mirror: Path, number: int) -> None:

@@ -18,9 +18,9 @@ from results.record import Record, one_line
 from results.study import Study, front_of
 from results.wish import figure
 
-__all__ = ["Axes", "Snapshot", "axes_of", "kinds_of", "limit_lines", "report_data", "suggestion"]
+__all__ = ["Axes", "Snapshot", "axes_of", "kinds_of", "limit_lines", "metric_of", "report_data", "suggestion"]
 
-_NUMBER = r"-?\d*\.?\d+(?:[eE][+-]?\d+)?"
+_NUMBER = r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _LIMIT = re.compile(
     rf"(?P<metric>\w+) *[<>]= *(?:(?P<constant>{_NUMBER})|(?:(?P<factor>{_NUMBER}) *\* *)?baseline"
     rf"(?: *(?P<sign>[+-]) *(?P<offset>{_NUMBER}))?)"
@@ -75,7 +75,7 @@ class Snapshot:
         taken = {record.number: study.test_record(record.number) for record in trials}
         again = {record.number: study.fact(record.number, "retiming") for record in trials}
         return cls(
-            path=str(study.path),
+            path=study.place,
             definition=study.definition,
             objectives=study.objectives,
             baseline=study.baseline,
@@ -158,7 +158,7 @@ def report_data(study: Snapshot) -> dict[str, Any]:
         "y": axes.y,
         "objectives": dict(study.objectives),
         "limits": [
-            {"text": text, "metric": text.split()[0], "value": value}
+            {"text": text, "metric": metric_of(text), "value": value}
             for text, value in limit_lines(study.definition["limits"], baseline).items()
         ],
         "baseline": dict(baseline.metrics) if baseline else None,
@@ -264,6 +264,11 @@ def _kind(record: Record, on_front: bool) -> str:
     if not record.latency_trusted:
         return "untrusted"
     return "front" if on_front else "dominated"
+
+
+def metric_of(limit: str) -> str:
+    """Name of the metric that a limit is on."""
+    return re.split("[<>]=", limit)[0].strip()
 
 
 def _limit_value(limit: str, baseline: Mapping[str, float]) -> float | None:

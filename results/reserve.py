@@ -24,12 +24,14 @@ class Reserve:
 
     def __init__(self, study: Path) -> None:
         self._path = study / "study.reserve"
+        self._inode = -1
 
     def __enter__(self) -> "Reserve":
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+                self._inode = os.fstat(descriptor).st_ino
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -43,8 +45,10 @@ class Reserve:
         self.give_up()
 
     def give_up(self) -> bool:
-        """Free the space; whether there was any to free."""
+        """Free the space, unless it is that of a driver which took over; whether there was any to free."""
         try:
+            if self._path.stat().st_ino != self._inode:
+                return False
             self._path.unlink()
         except FileNotFoundError:
             return False

@@ -123,7 +123,8 @@ def settle(
 
 def _broken(choice: Choice, found: Evidence, comparable: bool) -> str:
     for wish in choice.wishes if comparable else ():
-        if wish.metric == "latency_ms" and found.latency_ms > wish.value * (1 + SAME_LATENCY):
+        at_most = wish.metric == "latency_ms" and wish.operator == "<="
+        if at_most and found.latency_ms > wish.value * (1 + SAME_LATENCY):
             return f"{wish.text} broken by {figure(found.latency_ms - wish.value)}"
     return ""
 

@@ -26,6 +26,7 @@ from results.sealed import write_once, write_sealed
 from results.study import DISCARDED, STUDY_SCHEMA, Study, open_study
 
 __all__ = [
+    "clear_artifact",
     "commit",
     "commit_artifact",
     "commit_fact",
@@ -191,9 +192,14 @@ def discard_artifact(study: Study | Path, number: int, reason: str) -> None:
         ConfigError: no such trial is committed, or its artifact was discarded before.
         ResourceError: the fact cannot be written; nothing is removed.
     """
-    root = _root(study)
     # The fact first: an artifact that is missing without a fact would look like damage.
     commit_fact(study, number, DISCARDED, {"reason": reason})
+    clear_artifact(study, number)
+
+
+def clear_artifact(study: Study | Path, number: int) -> None:
+    """Remove the files of a discarded artifact, also where an earlier removal was broken off."""
+    root = _root(study)
     folder = layout.artifact_folder(root, number)
     if remote := _remote(study):
         withdraw_artifact(remote, root, number)

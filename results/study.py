@@ -6,6 +6,7 @@ read, and nothing here writes; the write side is results/store.py.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,11 +62,13 @@ class Study:
         path: the folder.
         definition: content of `study.json`: what was asked, never changed.
         remote: the object store that is the truth, or None for a folder.
+        salvage: leave out what cannot be read (`damaged` lists it) in place of raising StudyDamaged.
     """
 
     path: Path
     definition: dict[str, Any]
     remote: Remote | None = None
+    salvage: bool = False
 
     @property
     def place(self) -> str:
@@ -82,12 +85,10 @@ class Study:
         """The dense fp32 network of the study, once it was run.
 
         Raises:
-            StudyDamaged: its record cannot be read.
+            StudyDamaged: its record cannot be read. Not with `salvage`.
         """
-        try:
-            return _read_record(layout.record_path(self.path, BASELINE_NUMBER), BASELINE_NUMBER)
-        except FileNotFoundError:
-            return None
+        place = {BASELINE_NUMBER: layout.record_path(self.path, BASELINE_NUMBER)}
+        return next(_read_each(place, _read_record, self.salvage), None)
 
     @property
     def reference_point(self) -> dict[str, float] | None:
@@ -107,16 +108,22 @@ class Study:
         known = {name: value for name, value in point.items() if value is not None}
         return known if metrics and len(known) == len(point) else None
 
-    def records(self, *, salvage: bool = False) -> list[Record]:
+    def records(self) -> list[Record]:
         """All committed trials without the baseline, by number.
-
-        Args:
-            salvage: leave out the records that cannot be read (`damaged` lists them).
 
         Raises:
             StudyDamaged: a record is torn, altered or of a newer schema; names the file. Not with `salvage`.
         """
-        return list(_read_each(layout.record_paths(self.path), _read_record, salvage))
+        return list(_read_each(layout.record_paths(self.path), _read_record, self.salvage))
+
+    def refresh(self) -> None:
+        """Fetch what an object store has got since the study was opened; a folder is read anew anyway.
+
+        Raises:
+            ResourceError: the object store does not answer.
+        """
+        if self.remote is not None:
+            mirror.pull(self.remote, self.path)
 
     def damaged(self) -> tuple[str, ...]:
         """One line for each file about a trial that cannot be read; names the file."""
@@ -142,27 +149,17 @@ class Study:
         """A later fact about a trial, as `commit_fact` was given it, or None.
 
         Raises:
-            StudyDamaged: the file is torn, altered or about another trial.
+            StudyDamaged: the file is torn, altered or about another trial. Not with `salvage`.
         """
-        path = layout.fact_path(self.path, number, kind)
-        try:
-            body = read_sealed(path)
-        except FileNotFoundError:
-            return None
-        if body.get("number") != number or body.get("kind") != kind or not isinstance(body.get("fact"), dict):
-            raise StudyDamaged(f"{path}: holds no fact {kind!r} about trial {number}")
-        fact: dict[str, Any] = body["fact"]
-        return fact
+        place = {number: layout.fact_path(self.path, number, kind)}
+        return next(_read_each(place, partial(_read_fact, kind), self.salvage), None)
 
     def discarded(self) -> frozenset[int]:
         """Numbers of the trials whose artifacts were removed to make room."""
         return layout.numbers_with_fact(self.path, DISCARDED)
 
-    def started(self, *, salvage: bool = False) -> tuple[Started, ...]:
+    def started(self) -> tuple[Started, ...]:
         """Trials begun and not committed, without the baseline, by number: what a resumed search runs again.
-
-        Args:
-            salvage: leave out the notes that cannot be read (`damaged` lists them).
 
         Raises:
             StudyDamaged: such a note is torn or altered. Not with `salvage`.
@@ -172,14 +169,14 @@ class Study:
             for number, path in layout.started_paths(self.path).items()
             if not layout.record_path(self.path, number).exists()
         }
-        return tuple(_read_each(begun, _read_started, salvage))
+        return tuple(_read_each(begun, _read_started, self.salvage))
 
-    def front(self, *, salvage: bool = False) -> list[Record]:
+    def front(self) -> list[Record]:
         """The trials that no other beats, best in the first objective first.
 
         Only complete, feasible trials with a trusted latency take part.
         """
-        return front_of(self.records(salvage=salvage), self.objectives)
+        return front_of(self.records(), self.objectives)
 
     def hypervolume(self, front: Sequence[Record] | None = None) -> float | None:
         """Volume between the front and `reference_point`; None while there is no such point.
@@ -193,10 +190,10 @@ class Study:
         values = objective_values(self.front() if front is None else front, self.objectives)
         return hypervolume(values, list(self.objectives.values()), list(point.values()))
 
-    def table(self, *, salvage: bool = False) -> pa.Table:
+    def table(self) -> pa.Table:
         """All committed trials as one table, a row each (columns: `results.table.table_of`)."""
         # One record at a time: together they take many times the memory of their rows.
-        return table_of(_read_each(layout.record_paths(self.path), _read_record, salvage))
+        return table_of(_read_each(layout.record_paths(self.path), _read_record, self.salvage))
 
     def artifact(self, number: int) -> Path:
         """The folder of a trial's exported file, every file compared with its manifest.
@@ -215,11 +212,12 @@ class Study:
         return verify_folder(folder)
 
 
-def open_study(path: Path | str) -> Study:
+def open_study(path: Path | str, *, salvage: bool = False) -> Study:
     """Open a study for reading.
 
     Args:
         path: a folder, or the URI of a study in an object store, whose records are fetched now.
+        salvage: leave out the files about trials that cannot be read.
 
     Raises:
         ConfigError: there is no study at `path`.
@@ -230,7 +228,7 @@ def open_study(path: Path | str) -> Study:
         remote = open_remote(path)
         folder = mirror.mirror_folder(path, "reader")
         mirror.pull(remote, folder)
-        return replace(open_study(folder), remote=remote)
+        return replace(open_study(folder, salvage=salvage), remote=remote)
     root = Path(path)
     file = layout.definition_path(root)
     try:
@@ -242,7 +240,7 @@ def open_study(path: Path | str) -> Study:
         raise StudyDamaged(
             f"{file}: schema {schema!r} is not {STUDY_SCHEMA}, which this version reads; upgrade"
         )
-    return Study(path=root, definition=body)
+    return Study(path=root, definition=body, salvage=salvage)
 
 
 def front_of(records: Sequence[Record], objectives: Mapping[str, str]) -> list[Record]:
@@ -287,6 +285,14 @@ def _read_record(path: Path, number: int) -> Record:
             f"{path}: holds trial {record.number}; restore it; front and status read the rest with --salvage"
         )
     return record
+
+
+def _read_fact(kind: str, path: Path, number: int) -> dict[str, Any]:
+    body = read_sealed(path)
+    fact = body.get("fact")
+    if body.get("number") != number or body.get("kind") != kind or not isinstance(fact, dict):
+        raise StudyDamaged(f"{path}: holds no fact {kind!r} about trial {number}")
+    return fact
 
 
 def _read_started(path: Path, number: int) -> Started:

@@ -24,6 +24,7 @@ from search.commands.train import train
 from search.commands.trial import trial
 from search.commands.verify import verify
 from search.console import errors
+from search.interrupt import INTERRUPTED
 
 __all__ = ["app", "main"]
 
@@ -57,7 +58,7 @@ def main() -> None:
         sys.exit(ReidParetoError.exit_code)
     except KeyboardInterrupt:
         errors.print("interrupted; the same command resumes", markup=False)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 
 from reid.errors import ReidParetoError, Stopped
 from reid.files import write_volatile
-from reid.stopwatch import Stopwatch
+from reid.stopwatch import NestedWatch
 from search.jobs import Job, Sign
 from search.logs import append_line, trim
 
@@ -47,6 +47,7 @@ class Contact:
         self._job = job
         self._said = ""
         self._stage: tuple[str, float] | None = None
+        self._watch = NestedWatch()
         self._spent: list[dict[str, Any]] = list(job.payload.get("spent_before", ()))
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="signs-of-life", daemon=True)
@@ -71,19 +72,23 @@ class Contact:
     def stage(self, key: str) -> Iterator[None]:
         """Note that a stage is being computed, and what it cost; the driver ends one that takes longer than allowed.
 
+        One may lie within another, as the teacher's embeddings within a training; its time is not that of the other.
+
         Args:
             key: its key in the cache, which begins with its name.
         """
-        name, spent, done = key.partition("-")[0], Stopwatch(), False
-        self._stage = (name, time.monotonic())
+        name, around, done = key.partition("-")[0], self._stage, False
+        began = time.monotonic()
+        self._stage = (name, began)
         try:
-            yield
+            with self._watch.work() as spent:
+                yield
             done = True
         finally:
             times = {"seconds": spent.seconds, "cpu_seconds": spent.cpu_seconds}
             row = {"name": name, "key": key, **times, "cached": False}
             # First, so that no sign tells of the stage twice.
-            self._stage = None
+            self._stage = around and (around[0], around[1] + time.monotonic() - began)
             self._spent.append(row if done else row | {"lost": True})
 
     @property

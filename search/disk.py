@@ -10,7 +10,7 @@ from reid.errors import ConfigError
 from results import Record, Study, pareto_front
 from results.eviction import size_of
 from results.layout import artifact_folder
-from results.store import discard_artifact
+from results.store import clear_artifact, discard_artifact
 from search.halving import order_by_domination
 
 __all__ = ["ArtifactKeeper", "DiskLimits", "parse_bytes"]
@@ -50,6 +50,9 @@ class ArtifactKeeper:
         self._held: dict[int, _Held] = {}
         if limit_bytes is not None:
             gone = study.discarded()
+            for number in gone:
+                if artifact_folder(study.path, number).is_dir():
+                    clear_artifact(study, number)
             for record in study.records():
                 if record.number not in gone:
                     self._note(record)

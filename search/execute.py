@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from reid.errors import ConfigError, DataError, ReidParetoError
+from reid.errors import ConfigError, DataError, OutOfMemory, ReidParetoError
 from reid.timing.machine import cores, cpu_name
 from search.contact import Contact
 from search.devices import device_is_lost, visible_device
@@ -56,7 +56,7 @@ def _told(error: Exception) -> dict[str, str]:
     if isinstance(error, ReidParetoError):
         return {"kind": type(error).__name__, "message": str(error)}
     if isinstance(error, MemoryError):
-        return {"kind": "ResourceError", "message": f"out of memory: {error}"}
+        return {"kind": OutOfMemory.__name__, "message": f"out of memory: {error}"}
     message = str(error) or repr(error)
     if device_is_lost(message):
         return {"kind": "DeviceLost", "message": f"{visible_device()} on {socket.gethostname()}: {message}"}

@@ -20,6 +20,8 @@ GRID_POINTS = 5
 class Grid:
     """Asks every point of the grid once, in an order shuffled by the seed.
 
+    What a study has tried already, under another sampler or in a narrower space, is not asked again.
+
     Attributes:
         capacity: number of points.
     """
@@ -28,27 +30,36 @@ class Grid:
         self._points = _points(space)
         random.Random(seed).shuffle(self._points)
         self.capacity: int | None = len(self._points)
+        self._tried: set[str] = set()
 
     def ask(self, number: int) -> dict[str, Any]:
-        """Parameters of trial `number`.
+        """Parameters of trial `number`: the first point that was not tried.
 
         Raises:
-            ConfigError: the grid has fewer points.
+            ConfigError: all were.
         """
-        if number >= len(self._points):
+        point = next((one for one in self._points if _key(one) not in self._tried), None)
+        if point is None:
             raise ConfigError(
                 f"the grid of this space has {len(self._points)} points; lower --trials to that"
             )
-        return dict(self._points[number])
+        self._tried.add(_key(point))
+        return dict(point)
 
     def adopt(self, number: int, params: Mapping[str, Any]) -> None:
-        """Nothing to do: a number is a point."""
+        """Take `params` as tried."""
+        self._tried.add(_key(params))
 
     def tell(self, told: Told) -> None:
         """Nothing to do: a grid does not learn."""
 
     def rebuild(self, trials: Iterable[Told]) -> None:
-        """Nothing to do: a number is a point."""
+        """Take the points of earlier trials as tried."""
+        self._tried.update(_key(told.params) for told in trials)
+
+
+def _key(point: Mapping[str, Any]) -> str:
+    return json.dumps(point, sort_keys=True)
 
 
 def _points(space: Space) -> list[dict[str, Any]]:
@@ -59,7 +70,7 @@ def _points(space: Space) -> list[dict[str, Any]]:
         for name, value in zip(names, values, strict=True):
             if space.active(name, point):
                 point[name] = value
-        unique.setdefault(json.dumps(point, sort_keys=True), point)
+        unique.setdefault(_key(point), point)
     return list(unique.values())
 
 

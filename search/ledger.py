@@ -1,6 +1,7 @@
 """What attempts cost that came to nothing: rows as records hold them, from the last sign that each attempt gave."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def spent_by(job: Job) -> Rows:
 
 def spent_before_resuming(study: Study) -> dict[int, Rows]:
     """The same of each interrupted trial of a study, by number; read it before work folders are removed."""
-    notes = study.started(salvage=True)
+    notes = replace(study, salvage=True).started()
     folders = {note.number: work_folder(study.path, note.number, note.attempt) for note in notes}
     return {number: _spent(folder / Job.SIGN) for number, folder in folders.items()}
 
@@ -37,7 +38,9 @@ def gpus_held(given: float | None, worker: Mapping[str, Any]) -> float:
         given: what was asked for each trial; None is one, where there are any.
         worker: where it ran.
     """
-    if str(worker.get("device", "cpu")) == "cpu":
+    if "device" not in worker:
+        return given or 0.0  # A worker that was lost has not said where it ran.
+    if worker["device"] == "cpu":
         return 0.0
     return 1.0 if given is None else given
 

@@ -57,7 +57,8 @@ def open_or_create(
     """
     if data.name != space.dataset:
         raise ConfigError(
-            f"space {space.name} is for dataset {space.dataset}, but {data.root} holds {data.name}"
+            f"space {space.name} is for dataset {space.dataset}, but {data.root} holds {data.name}; "
+            f"--set dataset={data.name} takes it all the same"
         )
     if not (path / "study.json").exists():
         learnt = {"warm_start": [dict(one) for one in warm_start]} if warm_start else {}

@@ -76,6 +76,10 @@ def baseline_config(space: Space, seed: int = 0) -> TrialConfig:
 def override(space: Space, settings: Mapping[str, Any]) -> Space:
     """The space with some settings fixed to other values; a searched parameter among them is searched no more.
 
+    Args:
+        space: stays as it is.
+        settings: by name; `dataset` and `target` replace those of the space.
+
     Raises:
         ConfigError: a setting is unknown.
     """
@@ -83,7 +87,12 @@ def override(space: Space, settings: Mapping[str, Any]) -> Space:
         return space
     reject_unknown(settings, TrialConfig.names(), "setting")
     values = space.to_dict()
-    values["fixed"] = {**values.get("fixed", {}), **settings}
+    for name in _OWN_KEYS:
+        if name in settings:
+            values[name] = settings[name]
+    if isinstance(values.get("target"), str):
+        values["target"] = {"runtime": values["target"]}
+    values["fixed"] = {**values.get("fixed", {}), **{n: v for n, v in settings.items() if n not in _OWN_KEYS}}
     values["parameters"] = {n: p for n, p in values["parameters"].items() if n not in settings}
     return parse_space(values, f"space {space.name} with --set")
 

@@ -9,7 +9,9 @@ import json
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from reid.config import reject_unknown
-from reid.errors import ConfigError, ReidParetoError
+from reid.errors import ConfigError, ReidParetoError, ResourceError
 from results.record import Record, one_line
 from results.report_data import Snapshot, report_data
 from results.review_page import etag_of, live_page
@@ -30,6 +32,7 @@ from search.picking import Wishes, describe, pick_package
 __all__ = ["ReviewServer", "Settings", "parse_wishes"]
 
 _MOST_BODY_BYTES = 10_000
+_FETCH_EVERY_S = 5.0
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -77,6 +80,7 @@ class ReviewServer(ThreadingHTTPServer):
         self.settings = settings
         self.token = secrets.token_urlsafe(24)
         self.picking = threading.Lock()
+        self._fetching, self._fetched = threading.Lock(), time.monotonic()
         self.rendered = lru_cache(maxsize=1)(self._render)
         try:
             super().__init__(("127.0.0.1", port), _Handler)
@@ -100,6 +104,14 @@ class ReviewServer(ThreadingHTTPServer):
         error = sys.exception()
         if not isinstance(error, ConnectionError | TimeoutError):
             self.settings.say(f"review: {one_line(repr(error), 300)}")
+
+    def fetch(self) -> None:
+        """Have the newest records of a study in an object store; one that does not answer leaves what is there."""
+        with self._fetching:
+            if time.monotonic() - self._fetched > _FETCH_EVERY_S:
+                with suppress(ResourceError):
+                    self.settings.study.refresh()
+                self._fetched = time.monotonic()
 
     def _render(self, etag: str) -> bytes:
         from results.report import render  # here, because plotly is slow to import
@@ -203,6 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
         return place
 
     def _get(self, place: str) -> tuple[str, bytes]:
+        self.server.fetch()
         study = self.server.settings.study
         etag, trials = etag_of(study)
         if place == "":

@@ -1,12 +1,13 @@
 """One run of a search, from taking the study's lock to giving it back."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 
 from reid.config import reject_unknown
-from reid.errors import ConfigError
+from reid.errors import ConfigError, ReidParetoError, StudyInUse
 from reid.files import remove_tree
 from results import Study, hold_study, open_study, rebuild_table
 from results.reserve import Reserve
@@ -121,12 +122,21 @@ def search(
                 reserve=reserve,
             )
             _run(driver, monitor, resources, runner or run_jobs)
-        rebuild_table(study)
-        if driver.failure is not None:
-            raise driver.failure
-        if driver.stopping and not driver.complete:
-            raise KeyboardInterrupt
+        _end(driver, study)
     return open_study(path)
+
+
+def _end(driver: Driver, study: Study) -> None:
+    """Write the table, and raise what ended the search before all trials were there."""
+    if driver.failure is None:
+        rebuild_table(study)
+    elif not isinstance(driver.failure, StudyInUse):
+        with suppress(ReidParetoError):  # what failed first is what is told
+            rebuild_table(study)
+    if driver.failure is not None:
+        raise driver.failure
+    if driver.stopping and not driver.complete:
+        raise KeyboardInterrupt
 
 
 def _check_request(trials: int, seed: int | None, sampler: str | None) -> None:

@@ -18,7 +18,7 @@ __all__ = ["claim", "run_single", "summary"]
 WEIGHT_STAGES = ("finetune", "dense")
 """Stages that hold the final weights, the last of the pipeline first."""
 
-_OF_REFUSAL = ("config.json", "cache/*.lock", "cache/*.failed.json")
+_OF_REFUSAL = ("config.json", "cache/*.lock", "cache/*.use", "cache/*.failed.json")
 
 
 def run_single(

@@ -5,7 +5,7 @@ records of the new study: they take no part in its front and count for nothing i
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ from reid.errors import ConfigError
 from results import Record, Study
 from search.feedback import Told, tell_of
 from search.opening import Data
-from spaces import Space
+from search.planner import trial_config
+from spaces import Space, parse_limit
 
 __all__ = ["Warm", "observations", "told_before"]
 
@@ -47,14 +48,19 @@ def observations(studies: Sequence[Study], space: Space, data: Data) -> Warm:
         ConfigError: a study has other objectives, another target or other images; names it.
     """
     taken, skipped = [], 0
+    whole = trial_config(space, {}).to_dict()
+    fixed = {name: whole[name] for name in space.fixed}
     for study in studies:
         _demand_comparable(study, space, data)
+        limited = {parse_limit(text).metric for text in study.definition["limits"]}
         for record in study.records():
-            params = None if record.status == "failed" else _params(record, space)
+            params = None if record.status == "failed" else _params(record, space, fixed)
             if params is None:
                 skipped += 1
                 continue
-            taken.append({"params": params, "status": record.status, "metrics": dict(record.metrics)})
+            taken.append(
+                {"params": params, "status": _status(record, limited), "metrics": dict(record.metrics)}
+            )
     return Warm(taken=tuple(taken), skipped=skipped)
 
 
@@ -86,10 +92,28 @@ def _demand_comparable(study: Study, space: Space, data: Data) -> None:
             )
 
 
-def _params(record: Record, space: Space) -> dict[str, Any] | None:
-    """The record's values of what the space searches, or None where it is no point of it."""
+def _status(record: Record, limited: Collection[str]) -> str:
+    """The record's, but for one that broke nothing but limits of its study: those of the new one are what counts.
+
+    Args:
+        record: of the other study.
+        limited: metrics on which that study had limits.
+    """
+    broken = [text for text, excess in record.violations.items() if excess > 0]
+    only_limits = broken and all(parse_limit(text).metric in limited for text in broken)
+    return "complete" if record.status == "infeasible" and only_limits else record.status
+
+
+def _params(record: Record, space: Space, fixed: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The record's values of what the space searches, or None where it is no point of it.
+
+    Args:
+        record: of another study.
+        space: of the new one.
+        fixed: what the space fixes, as a record's configuration has it.
+    """
     settings = {**record.config, **record.params}
-    for name, value in space.fixed.items():
+    for name, value in fixed.items():
         if name in settings and json.dumps(settings[name]) != json.dumps(value):
             return None
     params: dict[str, Any] = {}

@@ -8,7 +8,7 @@ from typing import Any
 from reid.config import TrialConfig
 from reid.outcome import StageReport
 from reid.stages import StageCache, stage_key
-from reid.stopwatch import Stopwatch
+from reid.stopwatch import NestedWatch, Spent
 from reid.timing import DeviceLock
 from reid.train import Silent, Watcher
 
@@ -43,6 +43,7 @@ class Workshop:
         self.curves: list[Mapping[str, Any]] = []
         self.checks: dict[str, Any] = {}
         self._cache = cache
+        self._watch = NestedWatch()
 
     def stage(
         self,
@@ -65,22 +66,20 @@ class Workshop:
             The stage's folder, to be read only, and its key.
         """
         key = stage_key(name, version, parameters, inputs)
-        spent = Stopwatch()
-        folder, cached = self._cache.get_or_compute(key, compute)
-        seconds = spent.seconds
-        self.stages.append(
-            StageReport(name=name, key=key, seconds=seconds, cpu_seconds=spent.cpu_seconds, cached=cached)
-        )
-        self.say(f"{name}: {'from the cache' if cached else f'{seconds:.1f} s'}")
+        with self._watch.work() as spent:
+            folder, cached = self._cache.get_or_compute(key, compute)
+        self._note(name, key, spent, cached)
+        self.say(f"{name}: {'from the cache' if cached else f'{spent.seconds:.1f} s'}")
         return folder, key
 
     @contextmanager
     def uncached(self, name: str) -> Iterator[None]:
         """Note a stage that is never cached, such as timing."""
-        spent = Stopwatch()
-        yield
-        seconds = spent.seconds
-        self.stages.append(
-            StageReport(name=name, key="", seconds=seconds, cpu_seconds=spent.cpu_seconds, cached=False)
-        )
-        self.say(f"{name}: {seconds:.1f} s")
+        with self._watch.work() as spent:
+            yield
+        self._note(name, "", spent, cached=False)
+        self.say(f"{name}: {spent.seconds:.1f} s")
+
+    def _note(self, name: str, key: str, spent: Spent, cached: bool) -> None:
+        times = {"seconds": spent.seconds, "cpu_seconds": spent.cpu_seconds}
+        self.stages.append(StageReport(name=name, key=key, cached=cached, **times))

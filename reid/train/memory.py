@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from reid.errors import ResourceError
+from reid.errors import OutOfMemory
 
 __all__ = ["memory_errors"]
 
@@ -15,18 +15,18 @@ _CPU_ALLOCATOR = "DefaultCPUAllocator"
 
 @contextmanager
 def memory_errors(doing: str) -> Iterator[None]:
-    """Turn a failed allocation into ResourceError.
+    """Turn a failed allocation into OutOfMemory.
 
     Args:
         doing: what runs inside, for the message.
 
     Raises:
-        ResourceError: memory of the machine or of the accelerator ran out.
+        OutOfMemory: memory of the machine or of the accelerator ran out.
     """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         plain = isinstance(error, MemoryError | torch.OutOfMemoryError)
         if plain or _CPU_ALLOCATOR in str(error):
-            raise ResourceError(f"out of memory while {doing}; use smaller batches or images") from error
+            raise OutOfMemory(f"out of memory while {doing}; use smaller batches or images") from error
         raise

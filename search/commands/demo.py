@@ -47,6 +47,8 @@ def _margin_over_untrained(study: Path) -> str:
     assert opened.baseline is not None
     untrained = float(opened.baseline.checks["untrained_mAP"])
     trained = [r.metrics["mAP"] for r in opened.records() if "mAP" in r.metrics]
+    if not trained:
+        raise ArtifactError(f"no trial of {study} was trained; reid-pareto status {study} tells why")
     if min(trained) <= untrained:
         raise ArtifactError(
             f"a trial of {study} has mAP {min(trained):.3f}, no better than untrained ({untrained:.3f})"

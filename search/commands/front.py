@@ -41,8 +41,8 @@ def front(
     """
     if json and csv:
         raise ConfigError("--json and --csv exclude each other; give one")
-    opened = open_study(study)
-    records = opened.front(salvage=salvage)
+    opened = open_study(study, salvage=salvage)
+    records = opened.front()
     if target is not None:
         records = with_timings(opened, records, target)
     if json:

@@ -20,7 +20,8 @@ def review(
     study: Annotated[str, typer.Argument(help="Folder or URI of the study; the search may be running.")],
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
     packages: Annotated[
-        Path | None, typer.Option(help="Folder for packages; STUDY/packages when left out.")
+        Path | None,
+        typer.Option(help="Folder for packages; STUDY/packages when left out, packages for a URI."),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="The study's dataset, if it is not where the study was run.")
@@ -39,8 +40,9 @@ def review(
     """
     opened = open_study(study)
     dataset_at_hand(opened, data)
+    home = opened.path if opened.remote is None else Path()
     settings = Settings(
-        study=opened, packages=packages or opened.path / "packages", data=data, check=check, say=progress_line
+        study=opened, packages=packages or home / "packages", data=data, check=check, say=progress_line
     )
     with ReviewServer(settings, port) as server:
         console.print(f"review: {server.url}", markup=False)

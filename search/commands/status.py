@@ -31,7 +31,7 @@ def status(
 
     Example: reid-pareto status runs/market
     """
-    found = examine_study(open_study(study), salvage=salvage)
+    found = examine_study(open_study(study, salvage=salvage))
     if json:
         print_json(found)
         return
@@ -39,17 +39,17 @@ def status(
         console.print(f"{label:<11}{one_line(text)}", markup=False)
 
 
-def examine_study(study: Study, *, salvage: bool = False) -> dict[str, Any]:
+def examine_study(study: Study) -> dict[str, Any]:
     """What `status` prints, as plain values.
 
     Raises:
-        StudyDamaged: a record cannot be read, unless `salvage`.
+        StudyDamaged: a record cannot be read, unless the study was opened with `salvage`.
     """
-    records = study.records(salvage=salvage)
+    records = study.records()
     front = front_of(records, study.objectives)
     outcomes = Counter[str](record.status for record in records)
     driver = driver_of(study)
-    begun = [note.number for note in study.started(salvage=salvage)]
+    begun = [note.number for note in study.started()]
     baseline = study.baseline
     costed = [*records, *([baseline] if baseline else [])]
     return {
@@ -77,7 +77,7 @@ def examine_study(study: Study, *, salvage: bool = False) -> dict[str, Any]:
         "gpu_seconds": stage_seconds(costed, "gpu_seconds"),
         "saved_seconds": saved_seconds(costed),
         "lost_seconds": lost_seconds(costed),
-        "damaged": list(study.damaged()) if salvage else [],
+        "damaged": list(study.damaged()) if study.salvage else [],
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import ray
 from ray.tune import Callback
 
+from reid.errors import OutOfMemory
 from reid.files import write_volatile
 from search.jobs import Answer, Job, Resources, Sign, Supply
 from search.runner.queue import Queue, Unsaved
@@ -121,7 +122,10 @@ def _ask_to_stop(job: Job) -> None:
 def _reason(trial: Any) -> dict[str, str]:
     text = _error_text(trial)
     if "OutOfMemoryError" in text:
-        return {"kind": "ResourceError", "message": "the machine ran out of memory; Ray ended the worker"}
+        return {
+            "kind": OutOfMemory.__name__,
+            "message": "the machine ran out of memory; Ray ended the worker",
+        }
     if (
         "node" in text
         and ("died" in text or "dead" in text)

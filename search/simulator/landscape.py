@@ -72,8 +72,8 @@ class Landscape:
         if (keys := set(values)) != _KEYS:
             raise ConfigError(f"{source}: keys must be {sorted(_KEYS)}, got {sorted(keys)}")
         trials = values["trials"]
-        if len(trials) < 3 or any(set(t["params"]) != set(trials[0]["params"]) for t in trials):
-            raise ConfigError(f"{source}: needs at least 3 trials that share their parameters")
+        if len(trials) < 3:
+            raise ConfigError(f"{source}: needs at least 3 trials")
         for row in (values["baseline"], *trials):
             if not (0 <= row["mAP"] <= 1 and 0 < row["latency_ms"] < math.inf):
                 raise ConfigError(f"{source}: mAP must be 0 to 1 and latency_ms above 0, got {row}")
@@ -113,7 +113,15 @@ class Landscape:
 
     @cached_property
     def _coding(self) -> dict[str, Any]:
-        return {name: _code([t["params"][name] for t in self.trials]) for name in self.trials[0]["params"]}
+        names = dict.fromkeys(name for trial in self.trials for name in trial["params"])
+        return {name: _code([trial["params"].get(name) for trial in self.trials]) for name in names}
+
+    @cached_property
+    def _conditional(self) -> frozenset[str]:
+        """Parameters that some trials of the table do not have."""
+        return frozenset(
+            name for name in self._coding for trial in self.trials if trial["params"].get(name) is None
+        )
 
     @cached_property
     def _accuracy(self) -> "_Fit":
@@ -126,11 +134,11 @@ class Landscape:
         return _Fit.through(points, np.array([math.log(trial["latency_ms"]) for trial in self.trials]))
 
     def _features(self, params: Mapping[str, Any], only: Sequence[str] | None = None) -> _Floats:
-        missing = sorted(set(self._coding) - set(params))
+        missing = sorted(set(self._coding) - set(params) - self._conditional)
         if missing:
             raise ConfigError(f"the landscape of {self.space} needs {', '.join(missing)}")
         parts = [
-            _encode(code, params[name], name)
+            _encode(code, params.get(name), name)
             for name, code in self._coding.items()
             if not only or name in only
         ]
@@ -178,14 +186,19 @@ def load_landscape(name_or_path: str | Path) -> Landscape:
 
 
 def _code(values: list[Any]) -> list[str] | tuple[float, float]:
-    """Names of categories, or centre and half width of a range."""
-    if isinstance(values[0], str | bool):
-        return sorted({json.dumps(value) for value in values})
-    numbers = [_number(value) for value in values]
+    """Names of categories, or centre and half width of a range; trials without the parameter count for nothing."""
+    known = [value for value in values if value is not None]
+    if not known or isinstance(known[0], str | bool):
+        return sorted({json.dumps(value) for value in known})
+    numbers = [_number(value) for value in known]
     return (max(numbers) + min(numbers)) / 2, max((max(numbers) - min(numbers)) / 2, 1e-9)
 
 
 def _encode(code: list[str] | tuple[float, float], value: Any, name: str) -> list[float]:
+    if (
+        value is None
+    ):  # where the parameter has no meaning: in the middle of its range, none of its categories
+        return [0.0] * (1 if isinstance(code, tuple) else max(len(code) - 1, 0))
     if isinstance(code, tuple):
         return [(_number(value) - code[0]) / code[1]]
     if json.dumps(value) not in code:

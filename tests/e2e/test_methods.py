@@ -12,7 +12,7 @@ from reid.models import build, count
 from reid.prune import METHODS
 from search.cli import app
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("hasty_timing")]
 
 
 @pytest.fixture(scope="module")

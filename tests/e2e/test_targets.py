@@ -12,7 +12,7 @@ from reid.quantize import offered
 from reid.runtime import usable_devices
 from search.cli import app
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("hasty_timing")]
 
 
 @pytest.fixture(scope="module")

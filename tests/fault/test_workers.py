@@ -57,7 +57,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
     [
         pytest.param(0, "failed", 1, "RuntimeError", id="T1-raises"),
         pytest.param(1, "failed", 1, "bad_metric", id="T2-nan"),
-        pytest.param(2, "failed", 2, "ResourceError", id="T3-memory-twice"),
+        pytest.param(2, "failed", 2, "OutOfMemory", id="T3-memory-twice"),
         pytest.param(9, "complete", 2, None, id="T3-memory-once"),
         pytest.param(3, "failed", 2, "WorkerLost", id="T5-killed-twice"),
         pytest.param(4, "complete", 2, None, id="T5-killed-once"),

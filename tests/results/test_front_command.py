@@ -77,6 +77,21 @@ def test_d4_damage_stops_it_unless_salvaged(study: Study, capsys: pytest.Capture
     assert [trial["number"] for trial in json.loads(capsys.readouterr().out)["front"]] == [1]
 
 
+@pytest.mark.parametrize("place", ["baseline.json", "000001.test.json"])
+def test_a_torn_baseline_or_fact_is_salvaged_too(
+    study: Study, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (study.path / "trials" / place).write_text("{")
+    with pytest.raises(StudyDamaged, match=place.replace(".", r"\.")):
+        front(study.path, json=True)
+    front(study.path, json=True, salvage=True)
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["front"]) == 2
+    assert (found["baseline"] is None) == (place == "baseline.json")
+    assert all(trial["test"] is None for trial in found["front"] if trial["number"] == 1)
+    front(study.path, salvage=True)
+
+
 def test_one_format_at_a_time(study: Study) -> None:
     with pytest.raises(ConfigError, match="exclude each other"):
         front(study.path, json=True, csv=True)

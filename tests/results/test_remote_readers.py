@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from results import Study, open_study
+from results import Study, commit, open_study
 from results.remote import open_remote
 from search.cli import app
 from search.review import ReviewServer, Settings
 from tests.results.s3 import Endpoint, s3_endpoint, server_python
+from tests.results.samples import make_study, with_metrics
 from tests.results.test_package_commands import network  # noqa: F401 - a fixture, by name
 from tests.results.test_recheck import dataset  # noqa: F401 - a fixture, by name
 from tests.results.test_recheck import study as checkable  # noqa: F401 - a fixture, by name
@@ -86,10 +87,31 @@ def test_a_pick_that_measures_again_leaves_its_facts_in_the_store(
     assert 0 < tested["metrics"]["mAP"] <= 1
 
 
-def test_the_review_page_serves_and_picks(endpoint: Endpoint, study: Study, tmp_path: Path) -> None:
+def test_a_study_in_the_place_of_a_removed_one_is_not_mixed_with_it(
+    endpoint: Endpoint, study: Study, tmp_path: Path
+) -> None:
+    uri = endpoint.uri("again")
+    put(study, uri)
+    first = open_study(uri)
+    stale = first.artifact(first.records()[0].number)
+    remote = open_remote(uri)
+    for name in [*remote.names("trials"), *remote.names("artifacts"), "study.json"]:
+        remote.delete(name)
+    other = make_study(tmp_path / "another")
+    commit(other, with_metrics(0, {"mAP": 0.1, "latency_ms": 9.0}))
+    put(other, uri)
+    second = open_study(uri)
+    assert [record.metrics["mAP"] for record in second.records()] == [0.1]
+    assert not stale.exists()
+
+
+def test_the_review_page_serves_and_picks(
+    endpoint: Endpoint, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.review._FETCH_EVERY_S", 0.0)
     uri = endpoint.uri("reviewed")
     put(study, uri)
-    shutil.rmtree(study.path)
+    later = commit(study, with_metrics(90, {}))
     settings = Settings(
         study=open_study(uri), packages=tmp_path / "packages", data=None, check=False, say=lambda line: None
     )
@@ -98,6 +120,12 @@ def test_the_review_page_serves_and_picks(endpoint: Endpoint, study: Study, tmp_
         thread.start()
         try:
             assert ask(server, "")[0] == 200
+            before = ask(server, "state")[1]
+            open_remote(uri).write("trials/000090.json", later.read_bytes())
+            shutil.rmtree(study.path)
+            after = ask(server, "state")[1]
+            assert after["trials"] == before["trials"] + 1
+            assert after["etag"] != before["etag"]
             status, made, _ = post(server, {"trial": 5})
         finally:
             server.shutdown()

@@ -17,7 +17,7 @@ from reid.errors import ConfigError
 from results import Study, commit, commit_fact
 from results.front_image import write_front_image, write_front_png
 from results.report import render, render_snapshot, write_report
-from results.report_data import Snapshot, axes_of, kinds_of, limit_lines, report_data
+from results.report_data import Snapshot, axes_of, kinds_of, limit_lines, metric_of, report_data
 from search.commands.report import report
 from tests.results.conftest import trial
 from tests.results.samples import failed_record, make_study
@@ -205,13 +205,14 @@ def test_study_without_trials_and_baseline(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "limit",
     ["latency_ms <= 8", "mAP >= baseline - 0.10", "latency_ms <= 0.5 * baseline", "mAP>=.5", "mAP >= baseline",
-     "latency_ms <= 1e1", "latency_ms <= 0.5*baseline+1"],
+     "latency_ms <= 1e1", "latency_ms <= 0.5*baseline+1", "latency_ms<=5."],
 )  # fmt: skip
 def test_limits_mean_what_the_space_file_means(study: Study, limit: str) -> None:
     from spaces.limits import parse_limit
 
     baseline = study.baseline
     assert baseline is not None
+    assert metric_of(limit) == parse_limit(limit).metric
     assert limit_lines([limit], baseline)[limit] == pytest.approx(
         parse_limit(limit).resolve(baseline.metrics)[2]
     )

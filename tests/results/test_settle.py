@@ -121,6 +121,16 @@ def test_a_limit_that_is_broken_now_puts_a_trial_out(study: Study) -> None:
         settle(choice, slow, study, trusted=True, same_machine=True)
 
 
+def test_a_lower_limit_on_latency_is_no_upper_one(study: Study) -> None:
+    choice = pick(study, minimum={"latency_ms": 3.0})
+    slow = {
+        record.number: evidence(0.0, 9.0)
+        for record in (choice.record, *(r.record for r in choice.runners_up))
+    }
+    settled = settle(choice, slow, study, trusted=True, same_machine=True)
+    assert not any(one.broken for one in settled.standings)
+
+
 def test_a_named_trial_stays(study: Study) -> None:
     choice = pick(study, trial=2)
     settled = settle(choice, {2: evidence(0, 5.5)}, study, trusted=True, same_machine=True)

@@ -82,9 +82,11 @@ def test_d4_damage_stops_it_unless_salvaged(study: Study, capsys: pytest.Capture
     layout.record_path(study.path, 1).write_text("{")
     with pytest.raises(StudyDamaged, match=r"000001\.json"):
         status(study.path)
+    layout.record_path(study.path, -1).write_text("{")
     status(study.path, salvage=True)
     said = capsys.readouterr().out
     assert "4 committed" in said
+    assert "baseline.json" in said
     assert "damaged    " in said
     assert "000001.json" in said
 

@@ -16,7 +16,7 @@ from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
 
-from reid.errors import ArtifactError, ConfigError, DataError, ResourceError
+from reid.errors import ArtifactError, ConfigError, DataError, OutOfMemory
 from reid.timing import DeviceLock
 from search.contact import Contact
 from search.jobs import Job
@@ -188,7 +188,7 @@ FAULTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "raise": _raises(RuntimeError("boom \x1b[31m[red]\nsecond line")),
     "config": _raises(ConfigError("knn must be smaller")),
     "data": _raises(DataError("query/0001.jpg cannot be decoded")),
-    "memory": _raises(ResourceError("out of memory")),
+    "memory": _raises(OutOfMemory("out of memory")),
     "python-memory": _raises(MemoryError("no more")),
     "artifact": _raises(ArtifactError("cosine 0.5 is below 0.999")),
     "kill": _signals(signal.SIGKILL),

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 import spaces
 from reid.errors import ConfigError, StudyInUse
-from results import Study, open_study
+from results import Study, commit_fact, open_study
 from results.eviction import size_of
 from results.layout import artifact_folder
+from results.study import DISCARDED
 from search.disk import ArtifactKeeper, DiskLimits, parse_bytes
 from search.opening import Data
 from search.picking import Wishes, pick_package
@@ -76,6 +77,15 @@ def test_the_limit_counts_what_an_earlier_search_left(run_search: Callable[..., 
     after = run_search(7, disk=DiskLimits(artifact_bytes=0))
     kept = {record.number for record in after.records() if record.number not in after.discarded()}
     assert kept == {record.number for record in open_study(after.path).front()}
+
+
+def test_a_removal_that_was_broken_off_is_ended(run_search: Callable[..., Study]) -> None:
+    study = run_search(6)
+    number = next(record.number for record in study.records() if record.artifact)
+    commit_fact(study, number, DISCARDED, {"reason": "and then the power failed"})
+    assert artifact_folder(study.path, number).is_dir()
+    ArtifactKeeper(study, 10**9)
+    assert not artifact_folder(study.path, number).exists()
 
 
 @pytest.mark.parametrize(

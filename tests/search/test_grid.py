@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from reid.errors import ConfigError
+from search.feedback import Told
 from search.grid import Grid
 from spaces import Space
 from tests.search.conftest import make_space
@@ -50,7 +51,18 @@ def test_the_seed_shuffles_and_nothing_else() -> None:
     assert sorted(map(str, first)) == sorted(map(str, other))
 
 
+def test_what_was_tried_before_is_not_asked_again() -> None:
+    narrow = points(make_space(parameters={"knn": {"int": [2, 4]}}))
+    grid = Grid(make_space(parameters={"knn": {"int": [2, 6]}}), 0)
+    grid.rebuild(Told(number=number, params=point) for number, point in enumerate(narrow[:2]))
+    grid.adopt(2, narrow[2])
+    assert sorted(grid.ask(number)["knn"] for number in (3, 4)) == [5, 6]
+    with pytest.raises(ConfigError, match="lower --trials"):
+        grid.ask(5)
+
+
 def test_beyond_the_last_point() -> None:
     grid = Grid(make_space(parameters={"knn": {"int": [2, 3]}}), 0)
+    assert {grid.ask(number)["knn"] for number in (0, 1)} == {2, 3}
     with pytest.raises(ConfigError, match="2 points; lower --trials"):
         grid.ask(2)

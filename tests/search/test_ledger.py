@@ -43,6 +43,21 @@ def test_stages_of_an_attempt_are_known_after_it_died(tmp_path: Path) -> None:
     assert lost["seconds"] == pytest.approx(5, abs=1)
 
 
+def test_a_stage_goes_on_after_one_within_it(tmp_path: Path) -> None:
+    """A teacher's embeddings are computed within the training that needs them."""
+    one = job(tmp_path)
+    contact = Contact(one)
+    with contact.stage("dense-1"):
+        with contact.stage("teach-1"):
+            time.sleep(0.2)
+        time.sleep(0.05)
+        contact._give_sign(1)
+        taught, lost = spent_by(one)
+    assert (taught["name"], lost["name"], lost["lost"]) == ("teach", "dense", True)
+    assert 0.05 <= lost["seconds"] < 0.2, "the time of the inner stage is not that of the outer"
+    assert 0.05 <= contact._spent[1]["seconds"] < 0.2
+
+
 def test_a_stage_that_raises_is_lost(tmp_path: Path) -> None:
     one = job(tmp_path, spent_before=[{"name": "dense", "key": "d", "seconds": 7.0, "cached": False}])
     with pytest.raises(ArtifactError), Contact(one) as contact, contact.stage("prune-1"):

@@ -118,8 +118,8 @@ def test_interrupted_trials_keep_number_and_parameters(
     [
         ("raise", "failed", "RuntimeError", 1),
         ("config", "failed", "ConfigError", 1),
-        ("memory", "failed", "ResourceError", 2),
-        ("python-memory", "failed", "ResourceError", 2),
+        ("memory", "failed", "OutOfMemory", 2),
+        ("python-memory", "failed", "OutOfMemory", 2),
         ("artifact", "infeasible", "ArtifactError", 1),
         ("nan", "failed", "bad_metric", 1),
         ("inf", "failed", "bad_metric", 1),

@@ -15,6 +15,7 @@ from search.simulator.cluster import SimulatedCluster
 from search.simulator.landscape import load_landscape
 from search.simulator.run import simulate
 from search.warm_start import observations, told_before
+from spaces import parse_space
 from tests.results.samples import failed_record
 
 SPACE = spaces.load("market-osnet")
@@ -70,6 +71,27 @@ def test_trials_that_are_no_points_of_the_space_are_counted(finished: Study, tmp
     found = observations([other], narrow, data)
     assert (len(found.taken), found.skipped) == (fits, 11 - fits)
     assert all("quantization" not in one["params"] for one in found.taken)
+
+
+def test_fixed_settings_compare_by_what_they_mean(finished: Study, tmp_path: Path) -> None:
+    data = Data(name=SPACE.dataset, root=tmp_path, fingerprint="simulated")
+    alike = override(SPACE, {"weights": "w.pth", "loss": {"triplet": 1, "softmax": 1}, "flip": 1})
+    other = simulate(tmp_path / "other", alike, TABLE, trials=3, sampler="random").study
+    assert len(observations([other], alike, data).taken) == 3
+    assert len(observations([other], override(alike, {"flip": 0.25}), data).taken) == 0
+
+
+def test_breaking_limits_of_the_other_study_is_no_fault(tmp_path: Path) -> None:
+    data = Data(name=SPACE.dataset, root=tmp_path, fingerprint="simulated")
+    values = {**SPACE.to_dict(), "limits": ["latency_ms <= 0.01"]}
+    tight = simulate(
+        tmp_path / "tight", parse_space(values, "tight"), TABLE, trials=3, sampler="random"
+    ).study
+    assert {record.status for record in tight.records()} == {"infeasible"}
+    taken = observations([tight], SPACE, data).taken
+    assert [told.constraints for told in told_before(taken, ["mAP", "latency_ms"], [])] == [
+        {"other": 0.0}
+    ] * 3
 
 
 def test_other_objectives_targets_or_images_do_not_compare(finished: Study, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
 def test_a_folder_in_which_nothing_was_computed_is_free_for_the_corrected_command(tmp_path: Path) -> None:
     claim(tmp_path / "run", TrialConfig())
     (tmp_path / "run/cache").mkdir()
-    for left in ("dense-1.lock", "dense-1.failed.json"):
+    for left in ("dense-1.lock", "dense-1.use", "dense-1.failed.json"):
         (tmp_path / "run/cache" / left).touch()
     claim(tmp_path / "run", TrialConfig(epochs=3))
     assert read_json(tmp_path / "run/config.json")["epochs"] == 3
