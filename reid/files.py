@@ -20,6 +20,7 @@ __all__ = [
     "remove_tree",
     "sha256_of",
     "sync_folder",
+    "user_cache",
     "write_atomic",
     "write_blocks",
     "write_json",
@@ -113,6 +114,11 @@ def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def user_cache() -> Path:
+    """Where we keep what can be made again, for this user: below $XDG_CACHE_HOME or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reid-pareto"
 
 
 def remove_tree(path: Path) -> None:

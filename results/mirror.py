@@ -5,13 +5,12 @@ that a reader never takes what the driver is about to commit for something that 
 """
 
 import hashlib
-import os
 import re
 from pathlib import Path
 from typing import Literal
 
 from reid.errors import ConfigError
-from reid.files import remove_tree, write_atomic
+from reid.files import remove_tree, user_cache, write_atomic
 from results import layout
 from results.manifest import MANIFEST
 from results.remote import Remote
@@ -24,9 +23,8 @@ _RECORD = re.compile(r"trials/(\d{6,})\.json")
 
 def mirror_folder(uri: str, role: Literal["driver", "reader"]) -> Path:
     """Where the mirror of a study lies: below $XDG_CACHE_HOME or ~/.cache, for this user only."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = hashlib.sha256(uri.encode()).hexdigest()[:24]
-    return home / "reid-pareto" / "studies" / name / role
+    return user_cache() / "studies" / name / role
 
 
 def pull(remote: Remote, mirror: Path) -> None:

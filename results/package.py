@@ -19,7 +19,15 @@ from results.record import BASELINE_NUMBER, Record
 from results.reference import Embed, write_reference
 from results.study import Study
 
-__all__ = ["PROGRAM", "assemble", "build_package", "figures_on_test", "program", "requirements"]
+__all__ = [
+    "PROGRAM",
+    "assemble",
+    "build_package",
+    "demand_new",
+    "figures_on_test",
+    "program",
+    "requirements",
+]
 
 PROGRAM = "embed.py"
 """Name of the program that every package carries."""
@@ -62,6 +70,16 @@ def build_package(study: Study, record: Record, out: Path, *, embed: Embed) -> P
     return assemble(out, lambda work: _fill(work, study, record, study.artifact(record.number), embed))
 
 
+def demand_new(out: Path) -> None:
+    """Refuse a place that holds anything.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if out.exists() or out.is_symlink():
+        raise ConfigError(f"{out} exists already: give --out a new folder, or remove it")
+
+
 def assemble(out: Path, fill: Callable[[Path], None]) -> Path:
     """Make a package's folder all at once: what `fill` leaves, its manifest, or nothing.
 
@@ -76,8 +94,7 @@ def assemble(out: Path, fill: Callable[[Path], None]) -> Path:
         ConfigError: `out` exists.
         ResourceError: the folder cannot be written; nothing is left behind.
     """
-    if out.exists() or out.is_symlink():
-        raise ConfigError(f"{out} exists already: give --out a new folder, or remove it")
+    demand_new(out)
     work = out.with_name(f".{out.name}.{uuid4().hex[:8]}.tmp")
     try:
         fill(work)

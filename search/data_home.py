@@ -8,6 +8,7 @@ from pathlib import Path
 from reid.data.prepare import prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
 from reid.errors import ConfigError
+from reid.files import user_cache
 
 __all__ = ["data_or_synthetic", "home"]
 
@@ -15,9 +16,7 @@ __all__ = ["data_or_synthetic", "home"]
 def home() -> Path:
     """Folder for what the project keeps on a machine: $REID_PARETO_HOME, or reid-pareto in the user's cache."""
     given = os.environ.get("REID_PARETO_HOME")
-    if given:
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reid-pareto"
+    return Path(given) if given else user_cache()
 
 
 def data_or_synthetic(data: Path | None, dataset: str) -> Path:

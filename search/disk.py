@@ -10,6 +10,7 @@ from reid.errors import ConfigError
 from results import Record, Study, pareto_front
 from results.eviction import size_of
 from results.layout import artifact_folder
+from results.pick import eligible
 from results.store import clear_artifact, discard_artifact
 from search.halving import order_by_domination
 
@@ -87,11 +88,7 @@ class ArtifactKeeper:
     def _note(self, record: Record) -> None:
         if record.artifact is None:
             return
-        able = (
-            record.feasible
-            and record.latency_trusted
-            and self._study.objectives.keys() <= record.metrics.keys()
-        )
+        able = eligible(record, self._study.objectives)
         folder = artifact_folder(self._study.path, record.number)
         # The mirror of a study in an object store lacks what another machine has put there.
         size_bytes = size_of(folder) if folder.is_dir() else int(record.metrics.get("size_bytes", 0))

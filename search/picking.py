@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from reid.data.archive import pack
-from reid.errors import ConfigError
 from results.layout import artifact_folder
-from results.package import build_package
+from results.package import build_package, demand_new
 from results.pick import Choice
 from results.pick import pick as choose
 from results.record import Record
@@ -179,8 +178,7 @@ def _recheck(
 
 def _must_be_new(out: Path, zipped: bool) -> None:
     for path in (out, *([_zip_of(out)] if zipped else [])):
-        if path.exists() or path.is_symlink():
-            raise ConfigError(f"{path} exists already: give --out a new folder, or remove it")
+        demand_new(path)
 
 
 def _zip_of(folder: Path) -> Path:

@@ -25,7 +25,7 @@ from reid.data.image import RESIZE_FILTER, BadImage, decode, describe_bad
 from reid.data.parallel import Progress, map_in_order
 from reid.data.sample import Sample
 from reid.errors import ConfigError, DataError, ResourceError
-from reid.files import write_atomic, write_blocks, write_with
+from reid.files import user_cache, write_atomic, write_blocks, write_with
 
 __all__ = ["DecodedImages", "decode_images"]
 
@@ -82,7 +82,7 @@ def decode_images(
     shape = (len(samples), *input_size, 3)
     key, row_keys = _keys(samples, input_size, folder)
     name = f"{key}.npy"
-    homes = (folder / _FOLDER, _user_cache())
+    homes = (folder / _FOLDER, user_cache() / "decoded")
     for home in homes:
         if (found := _open(home / name, shape)) is not None:
             return found
@@ -194,11 +194,6 @@ def _remove_leftovers(path: Path) -> None:
     """Remove what a killed builder left; the caller holds the lock, so nobody is writing it."""
     for leftover in path.parent.glob(f".{path.stem}.*.tmp{path.suffix}"):
         leftover.unlink(missing_ok=True)
-
-
-def _user_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "reid-pareto" / "decoded"
 
 
 def _writable(homes: Sequence[Path]) -> Path:

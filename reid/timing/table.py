@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reid.files import read_json, write_json
+from reid.files import read_json, user_cache, write_json
 from reid.timing.latency import Latency
 from reid.timing.machine import cores, cpu_name
 
@@ -62,5 +62,4 @@ def table_folder() -> Path:
     """Where this user's measurements on this machine are kept: $REID_PARETO_LATENCIES, or the user's cache."""
     if chosen := os.environ.get(_VARIABLE):
         return Path(chosen)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "reid-pareto" / "latencies"
+    return user_cache() / "latencies"

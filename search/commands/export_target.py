@@ -14,6 +14,7 @@ from reid.files import write_atomic
 from reid.runtime import open_artifact, runtime_of
 from reid.runtime.convert import CONVERTERS, check_conversion, convert, runtime_for
 from results.converted import build_converted
+from results.package import demand_new
 from results.reference import reference_images
 from results.verify import verify
 from search.console import out as console
@@ -44,8 +45,7 @@ def export_target(
     Example: reid-pareto export-target packages/door-camera --target openvino --out packages/door-camera-openvino
     """
     reject_unknown([target], CONVERTERS, "--target")
-    if out.exists() or out.is_symlink():
-        raise ConfigError(f"{out} exists already: give --out a new folder, or remove it")
+    demand_new(out)
     with unpacked(package) as folder:
         verify(folder, embedder(folder))
         if runtime_of(folder) != "onnxruntime":

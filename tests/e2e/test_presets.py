@@ -57,7 +57,6 @@ def market(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", sorted(NEEDED))
 def test_a_trial_of_a_preset_runs(name: str, data: Path, market: Path, teacher: Path, tmp_path: Path) -> None:
     space = spaces.load(name)
-    images = data if space.dataset == "synthetic" else market
     settings = {**QUICK, **last_choices(space), **NEEDED.get(name, {})}
     if "teacher" in settings:
         settings["teacher"] = str(teacher)
@@ -65,7 +64,7 @@ def test_a_trial_of_a_preset_runs(name: str, data: Path, market: Path, teacher: 
         f"--set={key}={value if isinstance(value, str) else json.dumps(value)}"
         for key, value in settings.items()
     ]
-    call = ["trial", "--space", name, "--data", str(images), "--out", str(tmp_path / "run"), *assigned]
+    call = ["trial", "--space", name, "--data", str(market), "--out", str(tmp_path / "run"), *assigned]
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "run" / "trial.json").read_text())
