@@ -3,7 +3,8 @@
 python -m benchmarks.economy [--trials 32]    writes results/economy-<device>.json
 
 Both studies run on generated pedestrians with the same seed and the random sampler, so that they ask for the same
-trials; a trial breaks the limit on latency in both, but only the first finds that out before it trains.
+trials; a trial breaks the limit on latency in both, but only the first finds that out before it trains. Where the files
+of both are the same to the byte, so are their fronts, whatever a machine that is not quiet makes of their latencies.
 """
 
 import argparse
@@ -38,6 +39,7 @@ def study(folder: Path, data: Path, trials: int, function: str) -> dict[str, Any
     """Run one of the two; its training seconds, its front and its outcomes."""
     import spaces
     from reid.data import load_dataset
+    from reid.files import sha256_of
     from results.cost import lost_seconds, saved_seconds, stage_seconds
     from search.jobs import Resources
     from search.opening import Data
@@ -68,6 +70,11 @@ def study(folder: Path, data: Path, trials: int, function: str) -> dict[str, Any
         "untrusted": sum(r.status == "complete" and not r.latency_trusted for r in records),
         "front": sorted(record.number for record in done.front()),
         "mAP": {str(r.number): r.metrics["mAP"] for r in records if r.status == "complete"},
+        "files": {
+            str(r.number): sha256_of(done.artifact(r.number) / "model.onnx")
+            for r in records
+            if r.status == "complete"
+        },
         "hypervolume": done.hypervolume(),
         "params": [record.params for record in records],
     }
@@ -95,12 +102,14 @@ def main() -> None:
     one, other = found["with"], found["without"]
     same_trials = one.pop("params") == other.pop("params")
     shared = one["mAP"].keys() & other["mAP"].keys()
+    same_files = one.pop("files") == other.pop("files")
     write_result(
         "economy",
         {
             "trials": given.trials,
             "limit": f"latency_ms <= {LIMIT} * baseline",
             "same_trials": same_trials,
+            "same_files": same_files,
             "largest_difference_in_mAP": max(abs(one["mAP"][n] - other["mAP"][n]) for n in shared),
             "without_over_with_training": other["training_s"] / one["training_s"],
             "without_over_with_training_processor": other["training_processor_s"]

@@ -48,11 +48,6 @@ class StudyLease:
         self._text: dict[str, Any] = {}
         self._ended = threading.Event()
 
-    @property
-    def fence(self) -> int:
-        """Number of this hold: higher than that of every earlier one."""
-        return int(self._text["fence"])
-
     def __enter__(self) -> Self:
         before = lease_of(self._remote)
         if before is not None and self._is_alive(before):

@@ -61,11 +61,6 @@ class StudyLock:
         self._descriptor: int | None = None
         self._fence = 0
 
-    @property
-    def fence(self) -> int:
-        """Number of this hold: higher than that of every earlier one."""
-        return self._fence
-
     def __enter__(self) -> Self:
         descriptor = _open(self._path)
         deadline = time.monotonic() + _PATIENCE_S
