@@ -43,14 +43,12 @@ def pull(remote: Remote, mirror: Path) -> None:
             f"no study at {remote.uri} (no study.json); reid-pareto search makes one"
         ) from error
     mirror.mkdir(parents=True, exist_ok=True, mode=0o700)
+    kept = layout.definition_path(mirror)
+    if kept.exists() and kept.read_bytes() != definition:
+        forget(mirror)  # Its study was removed from the store, and another made in the same place.
     for name in ("trials", "artifacts"):
         (mirror / name).mkdir(exist_ok=True)
-    before = layout.definition_path(mirror)
-    if before.exists() and before.read_bytes() != definition:
-        forget(mirror)  # A study that was removed from the store, and another made in its place.
-        for name in ("trials", "artifacts"):
-            (mirror / name).mkdir()
-    _put_local(before, definition)
+    _put_local(kept, definition)
     listed = {name: size for name, size in remote.names("trials").items() if name.endswith(".json")}
     names = {*listed, *remote.present(_unlisted(listed))}
     for name in sorted(names):

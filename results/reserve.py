@@ -3,8 +3,9 @@
 import errno
 import os
 from pathlib import Path
+from types import TracebackType
 
-from reid.errors import ResourceError
+from reid.errors import ResourceError, StudyInUse
 
 __all__ = ["RESERVE_BYTES", "Reserve", "disk_is_full"]
 
@@ -15,6 +16,8 @@ RESERVE_BYTES = 2**20
 class Reserve:
     """The file that holds the space; `with Reserve(study): ...` makes it, and removes it in the end.
 
+    It stays where another driver has taken the study, whose it is then.
+
     Args:
         study: folder of the study.
 
@@ -24,14 +27,12 @@ class Reserve:
 
     def __init__(self, study: Path) -> None:
         self._path = study / "study.reserve"
-        self._inode = -1
 
     def __enter__(self) -> "Reserve":
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
-                self._inode = os.fstat(descriptor).st_ino
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -41,14 +42,16 @@ class Reserve:
             ) from error
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.give_up()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # The driver that took over uses the same file.
+        if kind is None or not issubclass(kind, StudyInUse):
+            self.give_up()
 
     def give_up(self) -> bool:
-        """Free the space, unless it is that of a driver which took over; whether there was any to free."""
+        """Free the space; whether there was any to free."""
         try:
-            if self._path.stat().st_ino != self._inode:
-                return False
             self._path.unlink()
         except FileNotFoundError:
             return False

@@ -122,6 +122,8 @@ def search(
                 reserve=reserve,
             )
             _run(driver, monitor, resources, runner or run_jobs)
+            if isinstance(driver.failure, StudyInUse):
+                raise driver.failure  # Nothing more is written, nothing removed: the study is another's.
         _end(driver, study)
     return open_study(path)
 
@@ -130,10 +132,9 @@ def _end(driver: Driver, study: Study) -> None:
     """Write the table, and raise what ended the search before all trials were there."""
     if driver.failure is None:
         rebuild_table(study)
-    elif not isinstance(driver.failure, StudyInUse):
+    else:
         with suppress(ReidParetoError):  # what failed first is what is told
             rebuild_table(study)
-    if driver.failure is not None:
         raise driver.failure
     if driver.stopping and not driver.complete:
         raise KeyboardInterrupt

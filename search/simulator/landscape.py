@@ -195,9 +195,8 @@ def _code(values: list[Any]) -> list[str] | tuple[float, float]:
 
 
 def _encode(code: list[str] | tuple[float, float], value: Any, name: str) -> list[float]:
-    if (
-        value is None
-    ):  # where the parameter has no meaning: in the middle of its range, none of its categories
+    if value is None:
+        # Where the parameter has no meaning: the middle of its range, none of its categories.
         return [0.0] * (1 if isinstance(code, tuple) else max(len(code) - 1, 0))
     if isinstance(code, tuple):
         return [(_number(value) - code[0]) / code[1]]

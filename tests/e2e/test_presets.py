@@ -55,9 +55,9 @@ def market(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.e2e
 @pytest.mark.usefixtures("hasty_timing")
 @pytest.mark.parametrize("name", sorted(NEEDED))
-def test_a_trial_of_a_preset_runs(name: str, data: Path, market: Path, teacher: Path, tmp_path: Path) -> None:
+def test_a_trial_of_a_preset_runs(name: str, market: Path, teacher: Path, tmp_path: Path) -> None:
     space = spaces.load(name)
-    settings = {**QUICK, **last_choices(space), **NEEDED.get(name, {})}
+    settings = {**QUICK, **last_choices(space), **NEEDED[name]}
     if "teacher" in settings:
         settings["teacher"] = str(teacher)
     assigned = [

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from reid.errors import ResourceError
+from reid.errors import ResourceError, StudyInUse
 from results import Study, open_study
+from results.reserve import Reserve
 from search.execute import run_job
 from search.jobs import Resources, Supply
 from tests.fault.filesystem import filesystem, fill
@@ -61,3 +62,12 @@ def test_s1_a_disk_without_a_megabyte_is_told_before_any_trial(
 ) -> None:
     with pytest.raises(ResourceError, match=r"cannot reserve 1 MiB.*make room"):
         run_search(1, path=small / "study")
+
+
+@pytest.mark.parametrize(("error", "stays"), [(StudyInUse, True), (ResourceError, False)])
+def test_d8_the_reserve_of_a_driver_that_took_over_stays(
+    error: type[Exception], stays: bool, tmp_path: Path
+) -> None:
+    with pytest.raises(error), Reserve(tmp_path):
+        raise error("so it is")
+    assert (tmp_path / "study.reserve").exists() == stays

@@ -47,15 +47,18 @@ def test_a_stage_goes_on_after_one_within_it(tmp_path: Path) -> None:
     """A teacher's embeddings are computed within the training that needs them."""
     one = job(tmp_path)
     contact = Contact(one)
+    began = time.monotonic()
     with contact.stage("dense-1"):
         with contact.stage("teach-1"):
             time.sleep(0.2)
         time.sleep(0.05)
         contact._give_sign(1)
         taught, lost = spent_by(one)
+    whole = time.monotonic() - began
     assert (taught["name"], lost["name"], lost["lost"]) == ("teach", "dense", True)
-    assert 0.05 <= lost["seconds"] < 0.2, "the time of the inner stage is not that of the outer"
-    assert 0.05 <= contact._spent[1]["seconds"] < 0.2
+    assert min(lost["seconds"], contact._spent[1]["seconds"]) >= 0.05
+    for outer in (lost, contact._spent[1]):
+        assert outer["seconds"] + taught["seconds"] <= whole + 0.01, "the time of the inner one counts twice"
 
 
 def test_a_stage_that_raises_is_lost(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The simulator: a landscape true to its trials, and searches that lose nothing to faults and deaths of the driver."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,19 @@ def test_more_workers_end_sooner(tmp_path: Path) -> None:
     ]
     # One baseline alone, then 24 trials on one worker or six rounds of four.
     assert clocks == pytest.approx([25 * TABLE.seconds, 7 * TABLE.seconds])
+
+
+def test_parameters_that_some_trials_do_not_have() -> None:
+    trials = [
+        {**trial, "params": {k: v for k, v in trial["params"].items() if k != "knn" or number % 2}}
+        for number, trial in enumerate(TABLE.trials)
+    ]
+    table = replace(TABLE, trials=trials)
+    for trial in trials:
+        assert table.figures(trial["params"])["mAP"] == pytest.approx(trial["mAP"], abs=0.02)
+    assert table.figures({**trials[0]["params"], "knn": None}) == table.figures(trials[0]["params"])
+    with pytest.raises(ConfigError, match="needs prune_rate"):
+        table.figures({k: v for k, v in trials[0]["params"].items() if k != "prune_rate"})
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path) -> None:
