@@ -69,6 +69,7 @@ def study(folder: Path, data: Path, trials: int, function: str) -> dict[str, Any
         "statuses": {name: sum(r.status == name for r in records) for name in {r.status for r in records}},
         "untrusted": sum(r.status == "complete" and not r.latency_trusted for r in records),
         "front": sorted(record.number for record in done.front()),
+        "latency_ms": {str(r.number): r.metrics["latency_ms"] for r in records if r.status == "complete"},
         "mAP": {str(r.number): r.metrics["mAP"] for r in records if r.status == "complete"},
         "files": {
             str(r.number): sha256_of(done.artifact(r.number) / "model.onnx")

@@ -11,6 +11,7 @@ import pytest
 
 from reid.timing import DeviceLock
 from results import Record, Study, open_study
+from search.runner.cluster import local_cpus
 from tests.fault.drive import attempts, end_driver, finish, start_driver
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
@@ -134,3 +135,21 @@ def is_alive(pid: int) -> bool:
     except OSError:
         return False
     return state != "Z" and os.path.exists(f"/proc/{pid}")
+
+
+def test_short_trials_do_not_cost_a_worker_each(tmp_path: Path) -> None:
+    """As many processes as places; Tune would kill one that starts up whenever another becomes free."""
+    cores = local_cpus()
+    if cores < 2:
+        pytest.skip("one core holds one worker")
+    executions = tmp_path / "executions"
+    executions.mkdir()
+    driver = start_driver(tmp_path / "study", executions, 60, "--cpus-per-trial", str(cores // 2))
+    try:
+        said = finish(driver)
+        assert driver.returncode == 0, said
+    finally:
+        end_driver(driver)
+    records = open_study(tmp_path / "study").records()
+    places = cores // (cores // 2)
+    assert len({record.worker["pid"] for record in records}) == places
