@@ -180,7 +180,9 @@ BENCHMARKS = (
         module="economy", result="economy", small=None,
         aims=(
             Aim(text="training without cache and latency first over with, processor time",
-                figure="without_over_with_training_processor", least=3),
+                figure="without_over_with_training_processor_s", least=3),
+            Aim(text="the same by the clock", figure="without_over_with_training_s", least=3),
+            Aim(text="both have the same front (1: yes)", figure="same_front", least=1),
         ),
     ),
     Benchmark(

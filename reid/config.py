@@ -206,7 +206,7 @@ class TrialConfig(PruningSettings):
     def _coerce(cls, name: str, value: Any) -> Any:
         if name == "target":
             return value if isinstance(value, Target) else Target.from_dict(value)
-        if name in ("loss", "finetune_loss") and isinstance(value, Mapping):
+        if name in _LOSSES and isinstance(value, Mapping):
             return _loss_text(name, value)
         if name == "input_size" and not (isinstance(value, list | tuple) and len(value) == 2):
             raise ConfigError(f"input_size must be [height, width] in pixels, got {value!r}")
@@ -223,6 +223,7 @@ class TrialConfig(PruningSettings):
         return values
 
 
+_LOSSES = ("loss", "finetune_loss", "qat_loss")
 _MOST = {"threads": 1024, "batch": 4096}
 
 

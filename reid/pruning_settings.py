@@ -30,7 +30,7 @@ class PruningSettings(TrainingSettings):
         decay_rate: factor that remains after one soft-pruning step, 0 = zeroed, in [0, 1); None is the method's own.
         mask_norm: whether the decay takes weight and bias of the batch normalisation too; None is the method's own way.
         gradient_mask: whether filters that decayed after an epoch are held still during the next.
-        zero_epochs: last epochs of soft pruning in which the choice is final and the chosen filters are zero.
+        zero_epochs: last epochs of soft pruning, not all, in which the choice is final and the chosen filters are zero.
         knn: neighbours in the local filter power, the filter itself counted, >= 2.
         efficient: use the fast selection where a layer's rate is above one half.
         nni_steps: training steps in which nni-taylor, nni-slim and nni-agp look at a copy of the network, >= 1.
@@ -78,7 +78,9 @@ class PruningSettings(TrainingSettings):
             demand(getattr(self, name) >= least, name, getattr(self, name), f"at least {least}")
         if self.round_to is not None:
             demand(self.round_to >= 1, "round_to", self.round_to, "at least 1")
-        demand(self.zero_epochs <= self.prune_epochs, "zero_epochs", self.zero_epochs, "at most prune_epochs")
+        # What is held at zero is chosen after an epoch, so at least one goes before.
+        early = self.zero_epochs == 0 or self.zero_epochs < self.prune_epochs
+        demand(early, "zero_epochs", self.zero_epochs, "below prune_epochs")
         several = self.prune_rounds > 1 and self.scope != "grouped"
         demand(not several, "prune_rounds", self.prune_rounds, "1 unless scope is grouped")
 

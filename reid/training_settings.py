@@ -162,7 +162,10 @@ def coerce(owner: type[Any], name: str, value: Any, *, place: str = "") -> Any:
             return tuple(value)
         raise ConfigError(f"{place}{name} must be a list of whole numbers, got {value!r}")
     if float in kinds and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise ConfigError(f"{place}{name} has too many digits for a number") from error
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         names = " or ".join(kind.__name__ for kind in kinds)
         raise ConfigError(f"{place}{name} must be {names}, got {value!r}")

@@ -39,7 +39,7 @@ def detail(record: Record, shared: Mapping[str, Any], test: Mapping[str, Any] | 
         "widths": {layer: pair for layer, pair in _mapping(checks, "widths").items() if _is_pair(pair)},
         "layers": {kind: _texts(names) for kind, names in _mapping(checks, "layers").items() if names},
         "checks": _plain({name: value for name, value in checks.items() if name not in _OWN_PLACE}),
-        "test": _plain(test or {}),
+        "test": _plain({**(test or {}), **_mapping(test or {}, "metrics")}),
         "started": record.started_at[:19],
         "finished": record.finished_at[:19],
         "host": record.worker.get("host"),
@@ -105,8 +105,8 @@ def _rounded(value: Any) -> float | None:
     return _short(value) if type(value) in (int, float) else None
 
 
-def _mapping(checks: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = checks.get(name)
+def _mapping(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = values.get(name)
     return value if isinstance(value, Mapping) else {}
 
 

@@ -68,13 +68,19 @@ def why_empty(records: Sequence[Record]) -> str:
     }
     broken = sorted(
         (record for record in records if record.violations),
-        key=lambda record: sum(record.violations.values()),
+        key=lambda record: (_relative_miss(record.violations), record.number),
     )
     nearest = [f"trial {record.number} ({_broken(record.violations)})" for record in broken[:_NEAREST]]
     return f"none of {_count(len(records), 'trial')} can be picked: " + (
         ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         + (f"; nearest: {', '.join(nearest)}" if nearest else "")
     )
+
+
+def _relative_miss(violations: Mapping[str, float]) -> float:
+    """Excesses over their bounds, added up; a limit ends with its bound, e.g. "latency_ms <= 8"."""
+    shares = (excess / (abs(float(limit.rsplit(" ", 1)[-1])) or 1.0) for limit, excess in violations.items())
+    return sum(shares)
 
 
 def _broken(violations: Mapping[str, float]) -> str:

@@ -87,5 +87,8 @@ def compare_runtimes(opened: Sequence[Runtime], target: Target) -> Comparison:
         target: that they were opened on.
     """
     return compare(
-        [runtime.timer() for runtime in opened], lock=DeviceLock(target.device), threads=target.threads
+        [runtime.timer() for runtime in opened],
+        lock=DeviceLock(target.device),
+        threads=target.threads,
+        affinity=target.affinity,
     )

@@ -68,7 +68,7 @@ def _kernel_ms_at_start(job: Job, config: TrialConfig) -> float | None:
     if job.number == BASELINE_NUMBER:
         from reid.timing import DeviceLock, calibration_kernel_ms
 
-        return calibration_kernel_ms(DeviceLock(config.target.device))
+        return calibration_kernel_ms(DeviceLock(config.target.device), config.target.affinity)
     same_machine = job.payload["baseline_worker"].get("host") == socket.gethostname()
     known: float | None = job.payload["kernel_ms_at_start"]
     return known if same_machine else None

@@ -130,7 +130,7 @@ class Space(BaseModel):
     parameters: dict[str, Parameter] = Field(min_length=1)
     objectives: dict[str, Literal["maximize", "minimize"]] = Field(min_length=2)
     limits: Annotated[tuple[str, ...], _List] = ()
-    target: dict[str, _Scalar] = Field(default_factory=dict)
+    target: dict[str, _Value] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -138,9 +138,13 @@ class Space(BaseModel):
         if twice:
             raise ValueError(f"{twice[0]} stands in fixed and in parameters; keep one")
         for name, parameter in self.parameters.items():
-            for other in parameter.when:
+            for other, value in parameter.when.items():
                 if other not in self.fixed and other not in self.parameters:
                     raise ValueError(f"parameters.{name}.when names {other}, which is not in the space")
+                if other in self.parameters and not self.parameters[other].contains(value):
+                    raise ValueError(
+                        f"parameters.{name}.when asks for {other}: {_short(value)}, a value that {other} never has"
+                    )
         self.in_order()
         self.parsed_limits()
         return self

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Self
 
 from reid.data.folder import building
 from reid.data.parallel import Progress
@@ -26,6 +26,7 @@ __all__ = ["ArchiveLimits", "extract", "pack"]
 
 _BLOCK_BYTES = 1 << 20
 _LONGEST_NAME = 255
+_LARGEST_HEADER = 1 << 16
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -42,6 +43,29 @@ class ArchiveLimits:
     total_bytes: int = 20 * 10**9
     entries: int = 2_000_000
     ratio: int = 200
+
+
+class _Header(tarfile.TarInfo):
+    """A header of a tar; those that the module would read whole into memory, whatever they claim, are limited."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """As the module's own.
+
+        Raises:
+            tarfile.TarError: the header goes on in too large a record, or has one of a sparse file.
+        """
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _CONTINUED and header.size > _LARGEST_HEADER:
+            raise tarfile.TarError(f"a header of {header.size} bytes")
+        if header.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.TarError("a sparse file")
+        return header
+
+
+_CONTINUED = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
 
 
 class _Entry(NamedTuple):
@@ -103,8 +127,8 @@ def extract(
     meter = _Meter(archive, limits or ArchiveLimits())
     with building(target) as work, _reading(archive):
         # A tar may hold a zip at its very end, where a zip keeps its table, so tar is asked first.
-        if tarfile.is_tarfile(archive):
-            with tarfile.open(archive) as tar:
+        if (tar := _opened_tar(archive)) is not None:
+            with tar:
                 _write_all(_tar_entries(tar, archive), work, archive, meter, progress, 0)
         elif zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as table:
@@ -175,6 +199,13 @@ def _zip_entries(opened: zipfile.ZipFile, archive: Path) -> Generator[_Entry, No
         else:
             with opened.open(info) as content:
                 yield _Entry(name, content)
+
+
+def _opened_tar(archive: Path) -> tarfile.TarFile | None:
+    try:
+        return tarfile.open(archive, tarinfo=_Header)
+    except tarfile.ReadError:
+        return None
 
 
 def _tar_entries(opened: tarfile.TarFile, archive: Path) -> Generator[_Entry, None, None]:

@@ -1,8 +1,11 @@
 """A folder that appears under its name complete or not at all."""
 
+import fcntl
+import glob
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,6 +13,9 @@ from reid.errors import ConfigError, ResourceError
 from reid.files import remove_tree
 
 __all__ = ["building"]
+
+_SWEPT_AFTER_S = 3600.0
+"""Where locks do not work, nobody fills a folder for that long without making an entry in it."""
 
 
 @contextmanager
@@ -32,11 +38,48 @@ def building(target: Path) -> Iterator[Path]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError(f"{target} exists and is not empty; name another folder or delete it")
     work = target.with_name(f".{target.name}.{uuid4().hex[:8]}.tmp")
+    _sweep(target)
     try:
         work.mkdir(parents=True)
-        yield work
-        os.replace(work, target)
+        with _held(work):
+            yield work
+            # Tens of thousands of files, each made durable alone, would take minutes.
+            os.sync()
+            os.replace(work, target)
     except OSError as error:
-        raise ResourceError(f"cannot write {target}: {error.strerror or error}") from error
+        raise ResourceError(f"{_what_failed(error, work, target)}: {error.strerror or error}") from error
     finally:
         remove_tree(work)
+
+
+def _what_failed(error: OSError, work: Path, target: Path) -> str:
+    """A source may be at fault as well as the target, whose temporary name tells nobody anything."""
+    file = Path(error.filename) if isinstance(error.filename, str | os.PathLike) else work
+    ours = file == target or file.is_relative_to(work) or work.is_relative_to(file)
+    return f"cannot write {target}" if ours else f"cannot make {target}, because of {file}"
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Lock a folder, so that `_sweep` of another process leaves it alone."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network filesystems cannot
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what builders of the same target left that were killed some time ago."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.????????.tmp"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime < _SWEPT_AFTER_S:
+                continue
+            descriptor = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove_tree(left)
+            finally:
+                os.close(descriptor)

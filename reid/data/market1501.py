@@ -62,7 +62,6 @@ def _read_folder(folder: Path) -> tuple[Sample, ...]:
     matches = [match for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
     if not matches:
         raise DataError(f"{folder} holds no image named like 0002_c1s1_000451_03.jpg; prepare the data again")
-    folder = folder.resolve()
     return tuple(
         Sample(folder / match.string, int(match["person"]), int(match["camera"]))
         for match in sorted(matches, key=lambda match: match.string)

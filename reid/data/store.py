@@ -177,7 +177,7 @@ def _write(
     write_blocks(path, chain([header.getvalue()], _good(rows, bad)))
     if bad:
         raise DataError(
-            f"{describe_bad(bad, root.resolve())}; replace them, or prepare the data again with --skip-bad"
+            f"{describe_bad(bad, root.resolve())}; replace them, or delete {root} and prepare it again with --skip-bad"
         )
 
 

@@ -1,5 +1,6 @@
 """Weights that torchvision knows by name and fetches itself."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from reid.torchvision_compat import torchvision
 
 __all__ = ["fetch", "named", "weights_key"]
 
-_DEFAULT, _MARK = "imagenet", "_Weights."
+_DEFAULT = "imagenet"
+_NAME = re.compile(r"\w+_Weights\.\w+")
 
 
 def named(weights: str | Path) -> bool:
     """Whether `weights` is a name of torchvision's, not a file: "imagenet" or e.g. "Swin_T_Weights.DEFAULT"."""
-    return isinstance(weights, str) and (weights == _DEFAULT or _MARK in weights)
+    if not isinstance(weights, str) or weights == _DEFAULT:
+        return isinstance(weights, str)
+    return _NAME.fullmatch(weights) is not None and not Path(weights).is_file()
 
 
 def fetch(backbone: str, weights: str) -> dict[str, Tensor]:

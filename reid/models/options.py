@@ -17,7 +17,7 @@ _OFFERED_BY = {
     "ibn": _RESNETS,
     "width": (*_RESNETS, "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"),
 }
-# Their last maps hold negative values, of which a generalised mean knows nothing.
+# Their last maps are centred: a generalised mean, which takes values below zero for zero, would lose half of them.
 _NOT_RECTIFIED = ("convnext_tiny", "swin_t")
 # Four halvings without padding after the first: a smaller map vanishes.
 _NEEDS_32 = ("convnext_tiny", "densenet121")
@@ -85,7 +85,8 @@ class NetworkOptions:
                 )
         if self.pooling == "gem" and backbone in _NOT_RECTIFIED:
             raise ConfigError(
-                f"pooling gem needs a last map without negative values, {backbone} has some; take avg or max"
+                f"pooling gem takes values below zero for zero, and half of the last map of {backbone} lies there; "
+                "take avg or max"
             )
 
 

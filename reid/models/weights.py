@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from reid.errors import ConfigError
+from reid.errors import ConfigError, ResourceError
 from reid.models.network import ReIDNetwork
 
 __all__ = ["WeightReport", "copy_weights", "load_weights", "read_state_dict"]
@@ -70,7 +70,7 @@ def copy_weights(model: ReIDNetwork, given: Mapping[str, Tensor], source: str) -
     Raises:
         ConfigError: no entry at all fits.
     """
-    given, own = {_own_name(model, name): value for name, value in given.items()}, model.state_dict()
+    given, own = _own_names(model, given), model.state_dict()
     known = {name: value for name, value in given.items() if name in own}
     fitting = {name: value for name, value in known.items() if value.shape == own[name].shape}
     if not fitting:
@@ -98,6 +98,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         ConfigError: the file is absent, damaged, holds other objects than tensors or no state dict.
+        ResourceError: the disk does not give it.
     """
     path = Path(path)
     if not path.is_file():
@@ -110,10 +111,15 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     return {name.removeprefix("module."): value for name, value in content.items()}
 
 
-def _own_name(model: ReIDNetwork, name: str) -> str:
-    for pattern, replacement in model.renamed:
-        name = re.sub(pattern, replacement, name)
-    return name
+def _own_names(model: ReIDNetwork, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as `model` names them; a file that has such a name already is not of those that rename."""
+    own = {}
+    for name, value in given.items():
+        renamed = name
+        for pattern, replacement in model.renamed:
+            renamed = re.sub(pattern, replacement, renamed)
+        own[name if renamed in given else renamed] = value
+    return own
 
 
 def _read(path: Path) -> Any:
@@ -121,6 +127,10 @@ def _read(path: Path) -> Any:
         if path.suffix == ".safetensors":
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except OSError as error:  # it may pass, and a ConfigError would be remembered
+        raise ResourceError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # the readers raise whatever the damaged byte leads to
         raise ConfigError(
             f"weights {path} are no plain tensors ({type(error).__name__}); save model.state_dict()"

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from reid.errors import ConfigError, UnverifiedError
-from reid.files import read_json, write_json, write_with
+from reid.files import read_json, write_atomic, write_json
 from reid.models.network import ReIDNetwork
 from reid.prune.plan import PrunePlan
 from reid.prune.slim import slim
@@ -33,7 +33,7 @@ def save_slim(model: nn.Module, plan: PrunePlan, folder: Path) -> Path:
         ResourceError: the disk is full or read-only.
     """
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-    write_with(folder / _WEIGHTS, lambda temporary: save_file(weights, temporary))
+    write_atomic(folder / _WEIGHTS, save(weights))  # by bytes: safetensors hides why a file cannot be written
     write_json(folder / _PLAN, plan.to_dict())
     return folder
 

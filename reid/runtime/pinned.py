@@ -12,24 +12,33 @@ from reid.errors import NoDevice
 from reid.export.spec import InputSpec
 from reid.runtime.base import Runtime
 
-__all__ = ["Pinned", "pinned"]
+__all__ = ["Pinned", "demand_cores", "pinned"]
 
 
-@contextmanager
-def pinned(cores: Sequence[int]) -> Iterator[None]:
-    """Let this thread, and the threads that it starts, run on `cores` only for a `with` block.
+def demand_cores(cores: Sequence[int]) -> None:
+    """Refuse cores that cannot be used.
 
     Raises:
         NoDevice: this process may not use one of them, or the system cannot bind threads to cores.
     """
     if not hasattr(os, "sched_setaffinity"):
         raise NoDevice("target.affinity: this system cannot bind a thread to cores; leave it out")
-    before = os.sched_getaffinity(0)
-    if absent := sorted(set(cores) - before):
+    usable = os.sched_getaffinity(0)
+    if absent := sorted(set(cores) - usable):
         raise NoDevice(
-            f"target.affinity {list(cores)}: core {absent[0]} cannot be used here, only {_ranges(sorted(before))}"
+            f"target.affinity {list(cores)}: core {absent[0]} cannot be used here, only {_ranges(sorted(usable))}"
         )
-    os.sched_setaffinity(0, cores)
+
+
+@contextmanager
+def pinned(cores: Sequence[int]) -> Iterator[None]:
+    """Let this thread, and the threads that it starts, run on `cores` only for a `with` block.
+
+    A thread that a timing keeps on one of them stays there.
+    """
+    before = os.sched_getaffinity(0)
+    if not before <= set(cores):
+        os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
@@ -44,11 +53,12 @@ class Pinned:
         cores: numbers as the system counts them.
 
     Raises:
-        NoDevice: as in `pinned`.
+        NoDevice: as in `demand_cores`.
     """
 
     def __init__(self, open_it: Callable[[], Runtime], cores: Sequence[int]) -> None:
         self._cores = tuple(cores)
+        demand_cores(self._cores)
         with pinned(self._cores):
             self._runtime = open_it()
 

@@ -11,7 +11,7 @@ from reid.errors import NoDevice
 from reid.runtime.base import Runtime
 from reid.runtime.onnxruntime import OnnxRuntime, demand_provider
 from reid.runtime.openvino import OpenVinoRuntime, demand_openvino
-from reid.runtime.pinned import pinned
+from reid.runtime.pinned import demand_cores
 
 __all__ = [
     "RUNTIMES",
@@ -107,8 +107,7 @@ def demand_usable(target: Target) -> None:
     reject_unknown([target.runtime], RUNTIMES, "target.runtime")
     RUNTIMES[target.runtime].demand(target)
     if target.affinity is not None:
-        with pinned(target.affinity):
-            pass
+        demand_cores(target.affinity)
 
 
 def for_embedding(target: Target, threads: int) -> Target:

@@ -188,6 +188,7 @@ class _Whole:
             rounds=10,
             seconds=0.3,
             threads=config.target.threads,
+            affinity=config.target.affinity,
         )
         return float(np.median(timing.rounds_ms[1] / timing.rounds_ms[0])), timing.trusted
 

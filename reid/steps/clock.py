@@ -154,4 +154,5 @@ def _measure(
         reference=run_reference,
         kernel_ms_at_start=kernel_ms_at_start,
         threads=target.threads,
+        affinity=target.affinity,
     )

@@ -29,8 +29,8 @@ from reid.prune import (
 from reid.steps.budget import budget_parameters, rates_within_budget
 from reid.steps.data import TrialData
 from reid.steps.dense import Network, dense_skeleton, fit, stage_parameters
-from reid.steps.practice import decided_by_nni
-from reid.steps.workshop import Workshop
+from reid.steps.practice import decided_by_nni, practice_parameters
+from reid.steps.workshop import CHECKPOINT, Workshop
 from reid.train import normalise_batch
 
 __all__ = ["Slimmed", "allocate", "compress", "rounding", "slim_as_planned"]
@@ -129,7 +129,7 @@ def _prune(
             own_rates, round_to = _rates_of_round(config, model, rates, before.plan, number)
             pruner = Pruner(model, config, own_rates, round_to=round_to)
         after_epoch = partial(_gated_step, work, pruner)
-        curve = fit(work, model, data, "prune", folder / "epoch.ckpt", after_epoch=after_epoch, dense=dense)
+        curve = fit(work, model, data, "prune", folder / CHECKPOINT, after_epoch=after_epoch, dense=dense)
         decided = decided_by_nni(work, data, model, pruner.units, own_rates, round_to, dense)
         with work.lock.shared():
             plan = pruner.finish(model, decided)
@@ -150,6 +150,7 @@ def _prune(
         "round": number,
         "rates": dict(rates),
         **stage_parameters(config, "prune"),
+        **practice_parameters(config),
     }
     folder, key = work.stage("prune", 5, parameters, (before.key,), compute)
     work.checks |= read_json(folder / "checks.json")
@@ -173,7 +174,7 @@ def _gated_step(work: Workshop, pruner: Pruner, model: nn.Module, epoch: int) ->
 
 def _finetune(work: Workshop, data: TrialData, pruned: Slimmed, dense: Network) -> Slimmed:
     def compute(folder: Path) -> None:
-        curve = fit(work, pruned.model, data, "finetune", folder / "epoch.ckpt", dense=dense)
+        curve = fit(work, pruned.model, data, "finetune", folder / CHECKPOINT, dense=dense)
         save_slim(pruned.model, pruned.plan, folder)
         write_json(folder / "curve.json", curve)
 

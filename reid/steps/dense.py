@@ -10,19 +10,20 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from reid.config import TrialConfig
+from reid.errors import TrainingDiverged
 from reid.evaluate import evaluate
-from reid.files import read_json, remove_tree, write_json, write_with
+from reid.files import read_json, write_atomic, write_json
 from reid.losses import needs_teacher
-from reid.models import ReIDNetwork, build, load_weights, weights_key
+from reid.models import ReIDNetwork, build, read_state_dict, weights_key
 from reid.prune import soft_epochs
 from reid.registries import network_options
 from reid.steps.data import TrialData
 from reid.steps.teach import teach, teacher_parameters
-from reid.steps.workshop import Workshop
+from reid.steps.workshop import CHECKPOINT, Workshop
 from reid.train import EpochReport, Recipe, embed, train
 
 __all__ = ["Network", "dense_skeleton", "fit", "recipe_of", "stage_parameters", "train_dense"]
@@ -71,8 +72,8 @@ def train_dense(work: Workshop, data: TrialData) -> Network:
 
     def compute(folder: Path) -> None:
         model = _build(config, data, config.weights)
-        curve = fit(work, model, data, "dense", folder / "epoch.ckpt")
-        write_with(folder / "model.safetensors", lambda path: save_file(model.state_dict(), path))
+        curve = fit(work, model, data, "dense", folder / CHECKPOINT)
+        write_atomic(folder / "model.safetensors", save(model.state_dict()))
         write_json(folder / "curve.json", curve)
 
     parameters = {
@@ -84,7 +85,7 @@ def train_dense(work: Workshop, data: TrialData) -> Network:
     folder, key = work.stage("dense", 2, parameters, (data.key,), compute)
     work.curves += [{"stage": "dense", **epoch} for epoch in read_json(folder / "curve.json")]
     model = dense_skeleton(config, data)
-    load_weights(model, folder / "model.safetensors")
+    model.load_state_dict(read_state_dict(folder / "model.safetensors"))
     return Network(model=model, key=key)
 
 
@@ -134,7 +135,7 @@ def fit(
     dense: Network | None = None,
     taught: NDArray[np.float32] | None = None,
 ) -> list[dict[str, Any]]:
-    """Train `model` in place under the device lock; resumes from `checkpoint` and removes it at the end.
+    """Train `model` in place under the device lock; resumes from `checkpoint`.
 
     Training runs on the first GPU that this process sees, else on the CPU; the network comes back to the CPU.
 
@@ -177,7 +178,6 @@ def fit(
         )
     finally:
         model.to("cpu")
-    remove_tree(checkpoint)
     return [dataclasses.asdict(epoch) for epoch in curve]
 
 
@@ -188,8 +188,18 @@ def _build(config: TrialConfig, data: TrialData, weights: str | None) -> ReIDNet
 
 
 def _validation_mean_ap(work: Workshop, data: TrialData, model: nn.Module) -> float:
+    def embed_finite(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        found = embed(model, images)
+        if not np.isfinite(found).all():
+            # Statistics of the batch normalisation lag behind, so weights and loss may still look well.
+            raise TrainingDiverged(
+                "embeddings of validation images are not finite; lower learning_rate, set clip_norm or set "
+                "precision to fp32"
+            )
+        return found
+
     return evaluate(
-        lambda images: embed(model, images), data.query, data.query_images, data.gallery, data.gallery_images,
+        embed_finite, data.query, data.query_images, data.gallery, data.gallery_images,
         gate=work.lock.shared,
     ).mAP  # fmt: skip
 

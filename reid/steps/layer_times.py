@@ -67,7 +67,7 @@ class LayerTimes:
             path = self._path(shape, axes)
             values = _known(path, axes)
             if values is None:
-                with self._lock.exclusive(), undisturbed(pin=self._target.threads == 1):
+                with self._lock.exclusive(), undisturbed(self._target.threads, self._target.affinity):
                     values = self._measured(shape, axes)
                 write_json(path, {"shape": dataclasses.asdict(shape), "ms": values.tolist()})
             self._tables[shape] = _Table(axes, values)

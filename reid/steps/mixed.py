@@ -163,6 +163,7 @@ def _measure(bench: _Bench, assignments: Mapping[str, tuple[str, ...]]) -> tuple
             rounds=_ROUNDS,
             seconds=_SECONDS,
             threads=target.threads,
+            affinity=target.affinity,
         )
         judged = [bench.judge(runtime) if bench.judge else (0.0, 0.0) for runtime in runtimes.values()]
     finally:

@@ -2,22 +2,34 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from reid.config import TrialConfig
+from reid.losses import needs_teacher
 from reid.models import ReIDNetwork
 from reid.prune import PrunePlan, PruneUnit, method_of, nni_plan
 from reid.steps.data import TrialData
 from reid.steps.dense import recipe_of
-from reid.steps.teach import Trained, teach
+from reid.steps.teach import Trained, teach, teacher_parameters
 from reid.steps.workshop import Workshop
 from reid.train.sampler import epoch_batches
 from reid.train.stepper import Stepper, seeded
 
-__all__ = ["decided_by_nni"]
+__all__ = ["decided_by_nni", "practice_parameters"]
+
+
+def practice_parameters(config: TrialConfig) -> dict[str, Any]:
+    """What decides NNI's choice besides the network and the rates, as JSON values; nothing for our own methods."""
+    if config.method == "none" or method_of(config).nni is None:
+        return {}
+    recipe = recipe_of(config, "finetune")
+    teacher = teacher_parameters(config) if needs_teacher(recipe.loss) else {}
+    return {"practice": {"recipe": recipe.to_dict(), "teacher": teacher}}
 
 
 def decided_by_nni(

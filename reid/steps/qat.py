@@ -20,7 +20,7 @@ from reid.runtime.convert import LEAST_INT8_COSINE
 from reid.steps.data import TrialData
 from reid.steps.dense import Network, fit
 from reid.steps.teach import teach_by_network
-from reid.steps.workshop import Workshop
+from reid.steps.workshop import CHECKPOINT, Workshop
 from reid.timing.machine import int8_saturates
 
 __all__ = ["calibrate", "calibrated", "settings_of", "train_quantized", "weight_bits_of"]
@@ -87,7 +87,7 @@ def train_quantized(
     with work.lock.shared():
         student = GraphNetwork(start.graph(), start.model, start.weight_bits)
     taught = teach_by_network(work, data, network, mirror=False)
-    curve = fit(work, student, data, "qat", folder / "epoch.ckpt", taught=taught)
+    curve = fit(work, student, data, "qat", folder / CHECKPOINT, taught=taught)
     with work.lock.shared():
         layers = write_quantized(student.write(), exported.spec, "int8-qat", folder / MODEL_FILE)
         runtime = open_artifact(folder / MODEL_FILE, work.config.target)

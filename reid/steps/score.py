@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reid.config import Target
 from reid.data import Sample
+from reid.errors import ArtifactError
 from reid.evaluate import Protocol, RankingResult, evaluate
 from reid.evaluate.embedder import open_file
 from reid.evaluate.examine import examine
@@ -94,6 +95,14 @@ def score_file(
 def _rank(
     work: Workshop, data: TrialData, embed_images: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 ) -> RankingResult:
+    def embed_finite(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        found = embed_images(images)
+        if not np.isfinite(found).all():
+            raise ArtifactError(
+                f"embeddings of validation images are not finite in {work.config.quantization}"
+            )
+        return found
+
     return evaluate(
-        embed_images, data.query, data.query_images, data.gallery, data.gallery_images, gate=work.lock.shared
+        embed_finite, data.query, data.query_images, data.gallery, data.gallery_images, gate=work.lock.shared
     )

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from reid.config import TrialConfig
+from reid.files import remove_tree
 from reid.outcome import StageReport
 from reid.stages import StageCache, stage_key
 from reid.stopwatch import NestedWatch, Spent
 from reid.timing import DeviceLock
 from reid.train import Silent, Watcher
 
-__all__ = ["Workshop"]
+__all__ = ["CHECKPOINT", "Workshop"]
+
+CHECKPOINT = "epoch.ckpt"
+"""File in the folder of a stage that trains, from which it goes on after an interruption."""
 
 
 class Workshop:
@@ -60,14 +64,19 @@ class Workshop:
             version: raised whenever the stage's code changes its result.
             parameters: JSON values that matter to the stage, and no others.
             inputs: keys of the stages or data that it reads.
-            compute: fills the folder that it is given.
+            compute: fills the folder that it is given; a checkpoint in it is kept until all else is there.
 
         Returns:
             The stage's folder, to be read only, and its key.
         """
+
+        def whole(folder: Path) -> None:
+            compute(folder)
+            remove_tree(folder / CHECKPOINT)
+
         key = stage_key(name, version, parameters, inputs)
         with self._watch.work() as spent:
-            folder, cached = self._cache.get_or_compute(key, compute)
+            folder, cached = self._cache.get_or_compute(key, whole)
         self._note(name, key, spent, cached)
         self.say(f"{name}: {'from the cache' if cached else f'{spent.seconds:.1f} s'}")
         return folder, key

@@ -60,6 +60,7 @@ def compare(
     rounds: int = 30,
     seconds: float = 1.5,
     threads: int = 1,
+    affinity: Sequence[int] | None = None,
     clock: Callable[[], int] = time.perf_counter_ns,
     kernel: Callable[[], float] = kernel_ms,
 ) -> Comparison:
@@ -74,6 +75,7 @@ def compare(
         rounds: least number of rounds, >= 1 (fewer where they would take more than 10 s for each run).
         seconds: least time of the samples, for each run (less where 400 rounds are enough).
         threads: of the inferences; with 1, the calling thread stays on one core.
+        affinity: cores that they are bound to, where they are.
         clock: monotonic nanoseconds.
         kernel: gives the time of the calibration kernel now, in milliseconds.
 
@@ -93,7 +95,7 @@ def compare(
         if attempts:
             pause()
         asked = clock()
-        with lock.exclusive(), undisturbed(pin=threads == 1):
+        with lock.exclusive(), undisturbed(threads, affinity):
             waited_ns += clock() - asked
             before = kernel()
             samples = _sample(runs, rounds, seconds, clock)

@@ -7,7 +7,7 @@ them, as an inference is, and in plain NumPy loops: no BLAS, whose threads could
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from statistics import median
@@ -26,17 +26,18 @@ _VALUES_AT_START = 11
 _PAUSE_S = 0.15
 
 
-def calibration_kernel_ms(lock: DeviceLock) -> float:
+def calibration_kernel_ms(lock: DeviceLock, affinity: Sequence[int] | None = None) -> float:
     """Time of the calibration kernel on an idle device, to be taken at the start of a study.
 
     Args:
         lock: of the device; held exclusively meanwhile, for about three seconds.
+        affinity: cores of the target, where it names some; they may differ in speed from others.
 
     Returns:
         Milliseconds: the median of values of `kernel_ms` spread over some seconds. A shared machine wanders by
         several percent within seconds; its usual speed is what later timings are compared with, not its best.
     """
-    with lock.exclusive(), pinned():
+    with lock.exclusive(), pinned(sorted(affinity or ())[-1:]):
         return median(_spaced(kernel_ms, _VALUES_AT_START, _PAUSE_S))
 
 
@@ -48,10 +49,10 @@ def kernel_ms() -> float:
 
 
 @contextmanager
-def pinned() -> Iterator[None]:
-    """Keep this thread on one core, the last it may use (the first serves most interrupts)."""
+def pinned(cores: Collection[int] = ()) -> Iterator[None]:
+    """Keep this thread on `cores`, or on the last core that it may use (the first serves most interrupts)."""
     allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(allowed)})
+    os.sched_setaffinity(0, set(cores) or {max(allowed)})
     try:
         yield
     finally:

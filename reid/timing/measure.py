@@ -1,7 +1,7 @@
 """Latency of an inference, measured alone and doubted by rule."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ def measure(
     runs: int = 50,
     seconds: float = 1.5,
     threads: int = 1,
+    affinity: Sequence[int] | None = None,
     clock: Callable[[], int] = time.perf_counter_ns,
     kernel: Callable[[], float] = kernel_ms,
 ) -> Latency:
@@ -44,6 +45,7 @@ def measure(
         seconds: least time that all samples take together, those of `reference` included (less where 2,000
             samples are enough).
         threads: of `run`; with 1, the calling thread stays on one core.
+        affinity: cores that `run` is bound to, where it is.
         clock: monotonic nanoseconds.
         kernel: gives the time of the calibration kernel now, in milliseconds.
 
@@ -61,7 +63,7 @@ def measure(
         if attempts:
             pause()
         asked = clock()
-        with lock.exclusive(), undisturbed(pin=threads == 1):
+        with lock.exclusive(), undisturbed(threads, affinity):
             waited_ns += clock() - asked
             before = kernel()
             samples, others = _sample(run, reference, runs, seconds, clock)

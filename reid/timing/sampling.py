@@ -62,12 +62,13 @@ def pause() -> None:
 
 
 @contextmanager
-def undisturbed(*, pin: bool) -> Iterator[None]:
-    """Without garbage collection and, with `pin`, on one core."""
+def undisturbed(threads: int, affinity: Sequence[int] | None) -> Iterator[None]:
+    """Without garbage collection, on one core with one thread, and on no cores but those of `affinity`, if any."""
+    cores = sorted(affinity or ())
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with pinned() if pin else nullcontext():
+        with pinned(cores if threads > 1 else cores[-1:]) if cores or threads == 1 else nullcontext():
             yield
     finally:
         if collecting:

@@ -3,14 +3,15 @@
 import dataclasses
 import logging
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from reid.errors import ConfigError
-from reid.files import write_with
+from reid.errors import ConfigError, ResourceError
+from reid.files import write_blocks, write_with
 from reid.train.recipe import EpochReport, Recipe
 from reid.train.stepper import Stepper
 
@@ -55,7 +56,9 @@ def save(path: Path, run: Stepper, images: int, state: State) -> None:
         "reports": [dataclasses.asdict(report) for report in state.reports],
         "kept": state.kept,
     }
-    write_with(path, lambda temporary: torch.save(content, temporary))
+    buffer = BytesIO()  # torch hides why a file cannot be written
+    torch.save(content, buffer)
+    write_with(path, lambda temporary: write_blocks(temporary, [buffer.getbuffer()]))
 
 
 def restore(path: Path, run: Stepper, images: int) -> State:
@@ -73,8 +76,9 @@ def restore(path: Path, run: Stepper, images: int) -> State:
 
     Raises:
         ConfigError: the checkpoint is of another recipe, other images or another network.
+        ResourceError: the disk does not give it.
     """
-    content = _read(path, run.device)
+    content = _read(path)
     if content is None:
         return State()
     if differences := _differences(content, run.recipe, images):
@@ -85,6 +89,8 @@ def restore(path: Path, run: Stepper, images: int) -> State:
         run.scaler.load_state_dict(content["scaler"])
         if content["average"] is not None:
             run.begin_average().load_state_dict(content["average"])
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, ValueError) as error:
         raise ConfigError(f"checkpoint {path} is of another {type(run.model).__name__}; remove it") from error
     return State(reports=tuple(EpochReport(**report) for report in content["reports"]), kept=content["kept"])
@@ -102,11 +108,15 @@ def _differences(content: dict[str, Any], recipe: Recipe, images: int) -> str:
     return ", ".join(f"{name} {there.get(name)!r} there, {here[name]!r} here" for name in names)
 
 
-def _read(path: Path, device: torch.device) -> dict[str, Any] | None:
+def _read(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except OSError as error:
+        raise ResourceError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # torch raises whatever the damaged byte leads to
         _log.warning("checkpoint %s cannot be read (%s); training from the start", path, type(error).__name__)
         return None

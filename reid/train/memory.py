@@ -9,8 +9,8 @@ from reid.errors import OutOfMemory
 
 __all__ = ["memory_errors"]
 
-# torch has no class of its own for a failed allocation on the CPU.
-_CPU_ALLOCATOR = "DefaultCPUAllocator"
+_SIGNS = ("DefaultCPUAllocator", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
+"""What errors say for which torch has no class: of the CPU, of CUDA outside torch's allocator, of cuBLAS and cuDNN."""
 
 
 @contextmanager
@@ -27,6 +27,6 @@ def memory_errors(doing: str) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         plain = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if plain or _CPU_ALLOCATOR in str(error):
+        if plain or any(sign in str(error) for sign in _SIGNS):
             raise OutOfMemory(f"out of memory while {doing}; use smaller batches or images") from error
         raise

@@ -17,8 +17,9 @@ const label = (trial) => {
 
 /* A parameter's values as groups: {text -> index}, at most eight; the rest share the last one. */
 function groupsOf(name) {
-  const values = [...new Set(state.trials.map((trial) => trial.params[name] ?? null))].sort(byValue).map((v) => text(v ?? "none"));
-  return new Map(values.map((value, index) => [value, Math.min(index, PALETTE.length - 1)]));
+  const values = new Map(state.trials.map((trial) => [text(trial.params[name] ?? "none"), trial.params[name] ?? null]));
+  const sorted = [...values].sort(([, one], [, other]) => byValue(one, other));
+  return new Map(sorted.map(([value], index) => [value, Math.min(index, PALETTE.length - 1)]));
 }
 const groupOf = (groups, trial, name) => groups.get(text(trial.params[name] ?? "none"));
 const isScale = (name) => {

@@ -47,7 +47,7 @@
     try {
       const body = JSON.stringify(wishes);
       const made = await ask("pick", { method: "POST", headers: { "Content-Type": "application/json" }, body });
-      answer.textContent = `${made.reason} Package: ${made.package}, verified. ${made.unchecked}`;
+      answer.textContent = `${made.reason} Package: ${made.package}, verified. ${[made.unchecked, ...made.doubts].join(" ")}`;
     } catch (error) {
       answer.textContent = `No package: ${error.message}`;
     }

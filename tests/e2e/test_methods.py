@@ -98,7 +98,7 @@ def test_rounds_halve_again_and_again(trial: Any) -> None:
             {"prune_schedule": "linear"},
             "prune_schedule must be auto, constant, asymptotic or cubic, got 'linear'",
         ),
-        ({"zero_epochs": 3}, "zero_epochs must be at most prune_epochs, got 3"),
+        ({"zero_epochs": 3}, "zero_epochs must be below prune_epochs, got 3"),
         ({"allocate": "even"}, "allocate must be auto, uniform, bafd or latency, got 'even'"),
         ({"macs_budget": 0.5}, "allocate must be latency where macs_budget is set, got 'auto'"),
         (

@@ -66,7 +66,9 @@ def test_whole_numbers_are_fine_where_a_fraction_is_asked() -> None:
 
 def test_a_loss_may_be_a_mapping_of_terms_to_weights() -> None:
     given = {"softmax": 1, "triplet": 1.0, "circle": 0.5}
-    config = TrialConfig.from_dict({"loss": given, "finetune_loss": {"softmax": 2}})
+    losses = {"loss": given, "finetune_loss": {"softmax": 2}, "qat_loss": {"distill-cosine": 1}}
+    config = TrialConfig.from_dict(losses)
+    assert config.qat_loss == "distill-cosine"
     assert (config.loss, config.finetune_loss) == ("softmax+triplet+0.5*circle", "2*softmax")
 
 
@@ -95,6 +97,16 @@ def test_unknown_name_lists_the_known() -> None:
         ConfigError, match=re.escape("unknown backbone 'resnet81'; did you mean resnet18? known: ")
     ):
         reject_unknown(["resnet81"], ["osnet_x0_25", "resnet18"], "backbone")
+
+
+def test_a_number_too_large_for_a_fraction_is_refused() -> None:
+    with pytest.raises(ConfigError, match="prune_rate has too many digits"):
+        TrialConfig.from_dict({"prune_rate": 10**400})
+
+
+def test_what_is_held_at_zero_needs_an_epoch_before_it() -> None:
+    with pytest.raises(ConfigError, match="zero_epochs must be below prune_epochs, got 2"):
+        TrialConfig.from_dict({"method": "sfp", "prune_epochs": 2, "zero_epochs": 2})
 
 
 def test_target_by_the_name_of_its_runtime() -> None:

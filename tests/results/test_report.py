@@ -107,7 +107,7 @@ def test_what_a_click_shows_comes_from_the_record(tmp_path: Path, trusted: bool)
         "parity_min_cosine": 0.9999998,
     }
     commit(study, trial(0, 0.5, 2.0, checks=checks))
-    commit_fact(study, 0, "test", {"mAP": 0.48})
+    commit_fact(study, 0, "test", {"metrics": {"mAP": 0.48}, "protocol": "test split", "queries": 9})
     commit_fact(study, 0, "retiming", {"mAP": 0.51, "latency_ms": 2.4, "trusted": trusted})
     data = report_data(Snapshot.of(study))
     known = data["details"]["0"]
@@ -115,7 +115,7 @@ def test_what_a_click_shows_comes_from_the_record(tmp_path: Path, trusted: bool)
     assert known["layers"] == {"quantized": ["layer1"], "float": ["head"]}
     assert known["timing"] == {"reason": "busy", "trusted": True}
     assert known["checks"] == {"parity_min_cosine": 0.9999998}
-    assert known["test"] == {"mAP": 0.48}
+    assert known["test"] == {"mAP": 0.48, "protocol": "test split", "queries": 9}
     assert known["curves"] == [["prune", {"loss": [1.25, 0.75]}]]
     assert sum(known["latency"]["counts"]) + known["latency"]["above"] == 4
     measured_anew = {"mAP": [0.5, 0.51], "latency_ms": [2.0, 2.4]}

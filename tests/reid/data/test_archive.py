@@ -1,6 +1,7 @@
 """The abuse cases X3 of the fault list: nothing outside, nothing but files and folders, no bomb, no rest."""
 
 import bz2
+import gzip
 import io
 import stat
 import tarfile
@@ -165,6 +166,17 @@ def test_a_bomb_of_kilobytes_that_holds_gigabytes_is_stopped_at_once(tmp_path: P
     start = time.process_time()
     refused(tmp_path / "x", "200 times its size")
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.GNUTYPE_LONGLINK, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE]
+)
+def test_a_bomb_in_a_header_is_stopped_before_it_is_read(tmp_path: Path, kind: bytes) -> None:
+    """The module reads the continuation of a header whole; 400 MB of zeros are half a megabyte of gzip."""
+    header = tarfile.TarInfo("long")
+    header.type, header.size = kind, 400 << 20
+    (tmp_path / "x").write_bytes(gzip.compress(header.tobuf() + b"\0" * (1 << 20)))
+    refused(tmp_path / "x", "a header of 419430400 bytes")
 
 
 def test_a_bomb_that_lies_about_its_size_is_stopped(tmp_path: Path) -> None:

@@ -83,3 +83,14 @@ def test_fingerprint_of_a_lost_image_is_an_error(small_root: Path, tmp_path: Pat
     dataset.train[3].path.unlink()
     with pytest.raises(DataError, match=f"{dataset.train[3].path.name} cannot be read"):
         _ = dataset.fingerprint
+
+
+def test_splits_may_be_links(small_root: Path, tmp_path: Path) -> None:
+    """A large disk often holds the images, and a folder of links the dataset."""
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for entry in small_root.iterdir():
+        (linked / entry.name).symlink_to(entry)
+    one, other = (load_dataset("synthetic", root) for root in (small_root, linked))
+    assert one.fingerprint == other.fingerprint
+    assert all(sample.path.is_relative_to(linked) for sample in other.train)

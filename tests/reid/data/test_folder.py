@@ -1,3 +1,7 @@
+import fcntl
+import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -59,3 +63,29 @@ def test_blocks_never_replace_a_file(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         write_blocks(tmp_path / "a", [b"lost"])
     assert (tmp_path / "a").read_text() == "kept"
+
+
+def test_a_source_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "source.jpg"
+    with pytest.raises(ResourceError, match=f"cannot make .*data, because of {source}: No such file"):
+        fill_from(tmp_path / "data", source)
+
+
+def fill_from(target: Path, source: Path) -> None:
+    with building(target) as work:
+        shutil.copyfile(source, work / "a")
+
+
+def test_what_a_killed_builder_left_goes_and_what_another_fills_stays(tmp_path: Path) -> None:
+    left, other, young = (tmp_path / f".data.{name * 8}.tmp" for name in "abc")
+    for folder in (left, other, young):
+        folder.mkdir()
+    long_ago = time.time() - 7200
+    for folder in (left, other):
+        os.utime(folder, (long_ago, long_ago))
+    descriptor = os.open(other, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with building(tmp_path / "data"):
+        pass
+    os.close(descriptor)
+    assert sorted(tmp_path.iterdir()) == sorted([other, young, tmp_path / "data"])

@@ -78,7 +78,7 @@ def test_key_tells_weights_apart(tmp_path: Path) -> None:
     recommended = weights_key("resnet50", "imagenet")
     assert recommended == weights_key("resnet50", "ResNet50_Weights.IMAGENET1K_V2")
     assert recommended != weights_key("resnet50", "ResNet50_Weights.IMAGENET1K_V1")
-    file = tmp_path / "w.pth"
+    file = tmp_path / "ResNet50_Weights.IMAGENET1K_V2.pth"
     file.write_bytes(b"weights")
     assert weights_key("resnet50", file) == weights_key("resnet50", str(file)) == sha256_of(file)
     with pytest.raises(ConfigError, match=r"none\.pth do not exist"):

@@ -44,7 +44,7 @@ def test_values_out_of_range_are_refused(options: dict[str, Any], message: str) 
         ("mobilenet_v2", {"ibn": True}, "mobilenet_v2 does not offer ibn; it is for resnet101, resnet18"),
         ("swin_t", {"last_stride": 1}, "swin_t does not offer last_stride; it is for densenet121, resnet101"),
         ("osnet_x0_5", {"width": 0.5}, "osnet_x0_5 does not offer width; it is for mobilenet_v2"),
-        ("convnext_tiny", {"pooling": "gem"}, "pooling gem needs a last map without negative values"),
+        ("convnext_tiny", {"pooling": "gem"}, "pooling gem takes values below zero for zero"),
     ],
 )
 def test_what_a_backbone_does_not_offer_is_refused(

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from reid.errors import ConfigError
+from reid.errors import ConfigError, ResourceError
 from reid.models import ReIDNetwork, build, load_weights, read_state_dict
 
 Built = Callable[[str], ReIDNetwork]
@@ -122,6 +122,15 @@ def test_convnext_reads_torchvisions_normalisation(tmp_path: Path, built: Built)
 
 
 @pytest.mark.realdata
+def test_convnext_reads_its_own_stripes_back(tmp_path: Path) -> None:
+    """They are named as torchvision names what comes under another name here."""
+    saved, other = (build("convnext_tiny", 5, head="pcb", parts=2) for _ in range(2))
+    save_file(saved.state_dict(), tmp_path / "own.safetensors")
+    report = load_weights(other, tmp_path / "own.safetensors")
+    assert (report.missing, report.unexpected, report.mismatched) == ((), (), ())
+    assert torch.equal(other.get_parameter("norm.weight"), saved.get_parameter("norm.weight"))
+
+
 def test_mobilenet_loads_imagenet_features(real_data: Path) -> None:
     path = real_data / "weights/mobilenet_v2_imagenet_features.pth"
     network = build("mobilenet_v2", 30, weights=path)
@@ -129,6 +138,19 @@ def test_mobilenet_loads_imagenet_features(real_data: Path) -> None:
     assert all(torch.equal(network.state_dict()[name], value) for name, value in given.items())
     body = {name for name in network.state_dict() if name.startswith("features.")}
     assert body == set(given)
+
+
+def test_a_file_that_cannot_be_read_now_is_no_bad_file(
+    state: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(state, tmp_path / "w.pth")
+
+    def stale(*_: object, **__: object) -> None:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(torch, "load", stale)
+    with pytest.raises(ResourceError, match="Stale file handle"):
+        read_state_dict(tmp_path / "w.pth")
 
 
 def test_absent_file_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from reid.config import Target, TrialConfig
 from reid.errors import ConfigError, NoDevice
 from reid.runtime import demand_usable, open_artifact
 from reid.runtime.pinned import Pinned, pinned
+from reid.timing import DeviceLock, compare, measure
 from tests.contract.deployment import people, tiny_artifact
 from tests.contract.runtime import RuntimeContract
 
@@ -60,6 +62,21 @@ def test_embeddings_do_not_change(tmp_path: Path) -> None:
     path = tiny_artifact(tmp_path).path
     free, bound = (open_artifact(path, target) for target in (Target(), Target(affinity=(FIRST,))))
     np.testing.assert_array_equal(free.embed(people(3)), bound.embed(people(3)))
+
+
+@pytest.mark.parametrize("cores", [(FIRST,), tuple(sorted(os.sched_getaffinity(0)))], ids=["one", "all"])
+def test_it_is_timed_on_its_cores(tmp_path: Path, cores: tuple[int, ...]) -> None:
+    lock, seen = DeviceLock("cpu", folder=tmp_path), []
+    run = open_artifact(tiny_artifact(tmp_path).path, Target(affinity=cores)).timer()
+
+    def watched() -> None:
+        run()
+        seen.append(os.sched_getaffinity(0))
+
+    options: dict[str, Any] = {"lock": lock, "seconds": 0.01, "affinity": cores}
+    measure(watched, runs=1, **options)
+    compare([watched], rounds=1, **options)
+    assert {frozenset(used) for used in seen} == {frozenset({max(cores)})}
 
 
 def test_a_core_that_is_not_there_is_named_before_any_work() -> None:

@@ -203,6 +203,9 @@ def test_affinity_and_garbage_collection_are_restored(lock: DeviceLock) -> None:
     seen.clear()
     machine.measure(run, lock, runs=5, threads=2)
     assert set(seen) == {(len(allowed), False)}
+    seen.clear()
+    machine.measure(run, lock, runs=5, threads=2, affinity=[min(allowed)])
+    assert set(seen) == {(1, False)}
     with pytest.raises(RuntimeError, match="the inference failed"):
         machine.measure(run, lock, runs=200)
     assert os.sched_getaffinity(0) == allowed

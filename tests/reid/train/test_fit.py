@@ -1,17 +1,22 @@
 """The dense stage on generated pedestrians: what it evaluates, says and shows."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from resource import RLIMIT_FSIZE, getrlimit, setrlimit
 
+import numpy as np
 import pytest
 
 from reid.config import TrialConfig
 from reid.data.prepare import prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
+from reid.errors import ResourceError, TrainingDiverged
 from reid.evaluate import evaluate
 from reid.stages import NoCache
 from reid.steps.data import load_data
 from reid.steps.dense import train_dense
-from reid.steps.workshop import Workshop
+from reid.steps.workshop import CHECKPOINT, Workshop
 from reid.train import EpochReport, Progress, embed
 
 CONFIG = TrialConfig(
@@ -62,3 +67,54 @@ def test_kept_network_has_the_best_score_that_was_reported(root: Path, tmp_path:
     assert train_dense(again, data).key == network.key
     assert again.stages[-1].cached
     assert len(notes.scores) == 2
+
+
+@contextmanager
+def full_disk(most_bytes: int) -> Iterator[None]:
+    """Files cannot grow beyond a size."""
+    soft, hard = getrlimit(RLIMIT_FSIZE)
+    setrlimit(RLIMIT_FSIZE, (most_bytes, hard))
+    try:
+        yield
+    finally:
+        setrlimit(RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_told_as_one(root: Path, tmp_path: Path) -> None:
+    work = Workshop(CONFIG, NoCache(tmp_path), print)
+    data = load_data(work, root)
+    with (
+        full_disk(100_000),
+        pytest.raises(ResourceError, match=f"cannot write .*{CHECKPOINT}: File too large"),
+    ):
+        train_dense(work, data)
+
+
+def test_epochs_outlive_a_disk_that_fills_after_the_last(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes, cache = Notes(), NoCache(tmp_path)
+    work = Workshop(CONFIG, cache, print, notes)
+    data = load_data(work, root)
+
+    def full(path: Path, content: bytes) -> Path:
+        raise ResourceError(f"cannot write {path}: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("reid.steps.dense.write_atomic", full)
+        with pytest.raises(ResourceError, match=r"model\.safetensors"):
+            train_dense(work, data)
+    seen = len(notes.steps)
+    network = train_dense(work, data)
+    assert len(notes.steps) == seen
+    assert not (tmp_path / network.key / CHECKPOINT).exists()
+
+
+def test_a_network_that_embeds_no_numbers_has_diverged(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Workshop(CONFIG, NoCache(tmp_path), print)
+    data = load_data(work, root)
+    monkeypatch.setattr("reid.steps.dense.embed", lambda model, images: np.full((len(images), 512), np.inf))
+    with pytest.raises(TrainingDiverged, match="not finite; lower learning_rate"):
+        train_dense(work, data)

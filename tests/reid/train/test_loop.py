@@ -155,6 +155,33 @@ def test_torn_checkpoint_is_left_aside_with_a_warning(
     assert same_weights(resumed, whole)
 
 
+@pytest.mark.parametrize(
+    ("error", "told_as"),
+    [
+        (MemoryError(), MemoryError),
+        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError),
+        (OSError(116, "Stale file handle"), ResourceError),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("where", ["torch.load", "torch.optim.Adam.load_state_dict"])
+def test_a_checkpoint_that_cannot_be_read_now_is_kept(
+    error: Exception, told_as: type[Exception], where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What passes is told as itself: the epochs are still there for the next attempt."""
+    checkpoint = tmp_path / "epoch.ckpt"
+    train(network(), IMAGES, LABELS, replace(RECIPE, epochs=1), checkpoint=checkpoint)
+    before = checkpoint.read_bytes()
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(where, fails)
+    with pytest.raises(told_as if where == "torch.load" else type(error)):
+        train(network(), IMAGES, LABELS, replace(RECIPE, epochs=1), checkpoint=checkpoint)
+    assert checkpoint.read_bytes() == before
+
+
 def test_gate_is_entered_once_per_step_and_waiting_is_not_work() -> None:
     inside, entered = [], []
 

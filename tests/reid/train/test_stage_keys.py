@@ -11,6 +11,7 @@ from reid.errors import ConfigError
 from reid.models import NetworkOptions
 from reid.registries import check_names, network_options
 from reid.steps.dense import recipe_of, stage_parameters
+from reid.steps.practice import practice_parameters
 from reid.train import Recipe
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -105,3 +106,13 @@ def test_network_options_are_settings_with_the_same_names_and_defaults() -> None
 def test_names_that_do_not_fit_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
         check_names(TrialConfig(**change))
+
+
+def test_what_nni_looks_at_while_it_finetunes_a_copy_counts() -> None:
+    nni = TrialConfig(method="nni-taylor")
+    assert practice_parameters(nni) != practice_parameters(dataclasses.replace(nni, finetune_loss="softmax"))
+    taught = dataclasses.replace(
+        nni, finetune_loss="softmax+distill-cosine", teacher="dense", finetune_epochs=0
+    )
+    assert practice_parameters(taught)["practice"]["teacher"] == {"teacher": "dense"}
+    assert practice_parameters(dataclasses.replace(nni, method="bafd")) == {}
