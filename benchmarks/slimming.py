@@ -68,7 +68,11 @@ def files(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Fig
 
 def backbone(name: str, folder: Path, options: argparse.Namespace) -> Figures:
     """The figures of one backbone, or those that an earlier run left."""
-    done = folder / f"{name}.json"
+    height, width = options.size
+    rates = "-".join(f"{rate:g}" for rate in options.rates)
+    folder = folder / f"{height}x{width}, multiples of {options.round_to}"
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / f"{name}, {rates}.json"
     if done.is_file():
         found: Figures = read_json(done)
         return found

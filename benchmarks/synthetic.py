@@ -75,6 +75,7 @@ def snapshot(count: int, seed: int = 0) -> Snapshot:
         trials=tuple(synthetic_records(count, seed)),
         tests={},
         again={},
+        gone=frozenset(),
     )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -12,7 +12,7 @@ from reid.errors import ConfigError
 from reid.pruning_settings import PruningSettings
 from reid.training_settings import coerce, demand, demand_choices
 
-__all__ = ["Limit", "Target", "TrialConfig", "reject_unknown"]
+__all__ = ["Limit", "Target", "TrialConfig", "broken", "reject_unknown"]
 
 
 def reject_unknown(given: Collection[str], known: Collection[str], what: str) -> None:
@@ -98,6 +98,29 @@ class Limit:
 
     def __str__(self) -> str:
         return f"{self.metric} {self.operator} {self.value:g}"
+
+
+def broken(limits: Iterable[Limit], metrics: Mapping[str, float], *, trusted: bool) -> dict[str, float]:
+    """The limits that figures surely break.
+
+    Args:
+        limits: those on figures that are not there yet are left out.
+        metrics: figures by name.
+        trusted: whether the latency may be believed. One that may not be breaks a limit only by more than a quarter of
+            it: clocks of shared machines wander by 10 to 20 %.
+
+    Returns:
+        Text of each limit, and by how much it is broken.
+    """
+    found = {}
+    for limit in limits:
+        if limit.metric not in metrics:
+            continue
+        excess = limit.excess(metrics[limit.metric])
+        doubted = not trusted and limit.metric.startswith(_TIMED) and excess <= _DOUBT * abs(limit.value)
+        if excess > 0 and not doubted:
+            found[str(limit)] = excess
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +246,8 @@ class TrialConfig(PruningSettings):
         return values
 
 
+_TIMED = ("latency_", "throughput_")
+_DOUBT = 0.25
 _LOSSES = ("loss", "finetune_loss", "qat_loss")
 _MOST = {"threads": 1024, "batch": 4096}
 

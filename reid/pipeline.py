@@ -9,13 +9,13 @@ the stage cache, so that trials which share a prefix share its work; timing neve
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reid.config import Limit, TrialConfig
+from reid.config import Limit, TrialConfig, broken
 from reid.models import weights_key
 from reid.outcome import TrialOutcome
 from reid.registries import check_names
 from reid.runtime import demand_usable
 from reid.stages import StageCache
-from reid.steps.clock import broken, cost_of, footprint_of, time_artifact, time_early
+from reid.steps.clock import cost_of, footprint_of, time_artifact, time_early
 from reid.steps.compress import allocate, compress
 from reid.steps.data import TrialData, load_data
 from reid.steps.dense import Network, train_dense
@@ -73,7 +73,7 @@ def run(
             early, latency = time_early(work, data, network, rates, reference, kernel_ms_at_start)
             work.checks["early_latency_ms"] = latency.latency_ms
             work.watcher.early(early, trusted=latency.trusted)
-            if violations := broken(limits, early):
+            if violations := broken(limits, early, trusted=latency.trusted):
                 return _outcome(work, early, latency, violations, None)
             network = compress(work, data, network, rates)
         deployed, metrics = _deploy_and_score(work, data, network)
@@ -81,9 +81,8 @@ def run(
         _compare_with_early(work, latency)
         metrics |= cost_of(config, network.model, deployed.artifact, latency)
         metrics |= footprint_of(work, deployed.artifact)
-    return _outcome(
-        work, metrics, latency, broken(_all_limits(config, limits), metrics | work.checks), deployed
-    )
+    violations = broken(_all_limits(config, limits), metrics | work.checks, trusted=latency.trusted)
+    return _outcome(work, metrics, latency, violations, deployed)
 
 
 def check(config: TrialConfig) -> None:

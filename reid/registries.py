@@ -10,6 +10,7 @@ from reid.models import BACKBONES, NetworkOptions, demand_input_size
 from reid.prune import METHODS, demand_nni, method_of, soft_epochs
 from reid.quantize import SCHEMES, demand_offered
 from reid.runtime import RUNTIMES
+from reid.runtime.graph import demand_graph_timer
 from reid.steps.teach import check_teacher
 
 __all__ = ["check_names", "network_options"]
@@ -36,10 +37,9 @@ def check_names(config: TrialConfig) -> None:
     reject_unknown([config.backbone], BACKBONES, "backbone")
     reject_unknown([config.method], METHODS, "method")
     soft_epochs(config)
-    if config.method != "none" and method_of(config).nni:
-        demand_nni()
     reject_unknown([config.quantization], SCHEMES, "quantization")
     reject_unknown([config.target.runtime], RUNTIMES, "target.runtime")
+    _check_method(config)
     demand_offered(config.quantization, config.target)
     network_options(config).demand_offered(config.backbone)
     demand_input_size(config.backbone, config.input_size)
@@ -48,6 +48,16 @@ def check_names(config: TrialConfig) -> None:
             parse_loss(loss)
     _check_qat_loss(config.qat_loss)
     check_teacher(config)
+
+
+def _check_method(config: TrialConfig) -> None:
+    if config.method == "none":
+        return
+    method = method_of(config)
+    if method.nni:
+        demand_nni()
+    if method.allocate == "latency" and config.macs_budget is None:
+        demand_graph_timer(config.target)
 
 
 def _check_qat_loss(loss: str) -> None:

@@ -80,11 +80,13 @@ def _card(source: Path, files: Mapping[str, bytes], runtime: str, conversion: Ma
     target = conversion.get("to", runtime)
     title, _, rest = (source / "model_card.md").read_text(encoding="utf-8").partition("\n")
     names = " and ".join(f"`{name}`" for name in sorted(files, reverse=True))
+    rest = rest.replace("| `model.onnx` |", f"| {names} |")
+    package = requirements(runtime).partition(">=")[0]
     halved = " Weights are kept as fp16." if conversion.get("half") else ""
     return f"""{title}
 
 **Converted for {target}.** {names} stand in place of `model.onnx`.{halved} Smallest
 cosine to the source's embeddings: {conversion["min_cosine"]:.6f} over {conversion["images"]} generated images.
 Accuracy, latency and size below are those of the source: measure anew with `reid-pareto bench SOURCE THIS`.
-`embed.py` needs {runtime}.
+`embed.py` needs {package}.
 {rest}"""

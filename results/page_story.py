@@ -57,15 +57,16 @@ def ledger(records: Sequence[Record]) -> dict[str, Any]:
     """Where the seconds of a study went.
 
     Returns:
-        "stages": [name, times computed, times taken from the cache, seconds] of each stage in the order of the
-        work; "saved": seconds that the cache spared at least; "wall": seconds from the first trial's start to
-        the last one's end, pauses included; "hosts": machines that took part.
+        "stages": [name, times computed, times taken from the cache, seconds with those of attempts that did not
+        finish] of each stage in the order of the work; "saved": seconds that the cache spared at least; "wall":
+        seconds from the first trial's start to the last one's end, pauses included; "hosts": machines that took part.
     """
     spent: dict[str, list[float]] = {}
     for record in records:
         for stage in record.stages:
             entry = spent.setdefault(stage["name"], [0, 0, 0.0])
-            entry[1 if stage["cached"] else 0] += 1
+            if not stage.get("lost"):
+                entry[1 if stage["cached"] else 0] += 1
             entry[2] += stage["seconds"]
     times = [_time(moment) for record in records for moment in (record.started_at, record.finished_at)]
     return {

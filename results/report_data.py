@@ -53,6 +53,7 @@ class Snapshot:
         trials: the committed records by number.
         tests: figures on the test split by number of the trial, where they were taken.
         again: figures that a pick measured anew, likewise.
+        gone: numbers of trials whose files were removed to make room; they are shown and cannot be picked.
     """
 
     path: str
@@ -63,6 +64,7 @@ class Snapshot:
     trials: tuple[Record, ...]
     tests: Mapping[int, Mapping[str, Any]]
     again: Mapping[int, Mapping[str, Any]]
+    gone: frozenset[int]
 
     @classmethod
     def of(cls, study: Study) -> Self:
@@ -83,11 +85,12 @@ class Snapshot:
             trials=trials,
             tests={number: test for number, test in taken.items() if test is not None},
             again={number: fact for number, fact in again.items() if fact is not None},
+            gone=study.discarded(),
         )
 
     def records(self) -> tuple[Record, ...]:
-        """The committed records by number."""
-        return self.trials
+        """What can be picked, by number."""
+        return tuple(record for record in self.trials if record.number not in self.gone)
 
 
 def axes_of(objectives: Mapping[str, str]) -> Axes:
@@ -137,8 +140,10 @@ def report_data(study: Snapshot) -> dict[str, Any]:
         metrics, params, stages: names, in the order in which a trial's figures stand.
         shared: settings that all trials have in common.
         trials: {n, kind, metrics: [figure or None], params: [value or None], stages: [[index of the name,
-            seconds, 1 if cached, number of the content key or -1]], violations, error: [kind, message],
-            attempt, repeats: {metric: values, the record's first}}; what is empty is left out.
+            seconds, 0 if computed, 1 if cached, 2 if not
+            finished, number of the content key or -1]], violations, error: [kind, message],
+            attempt, repeats: {metric: values, the record's first}, gone: true where its files were removed}; what is
+            empty is left out.
         hypervolume: [trials, hours, volume] by time, or None; importance: {metric: {trials, shares: [[name,
             share, chance]]}}; ledger: as `results.page_story.ledger`.
         details: number of the trial as text -> what a click shows (`results.page_detail.detail`).
@@ -169,6 +174,7 @@ def report_data(study: Snapshot) -> dict[str, Any]:
         "shared": shared,
         "trials": [
             columns.row(record, kinds[record.number], study.again.get(record.number, {}))
+            | ({"gone": True} if record.number in study.gone else {})
             for record in records
         ],
         "hypervolume": _volume(study),
@@ -217,7 +223,8 @@ class _Columns:
 
     def _stage(self, stage: Mapping[str, Any]) -> list[float]:
         name, key = self.stages.index(stage["name"]), self.keys.get(stage["key"], -1)
-        return [name, round(stage["seconds"], 1), int(stage["cached"]), key]
+        came = 2 if stage.get("lost") else int(stage["cached"])
+        return [name, round(stage["seconds"], 1), came, key]
 
 
 def _volume(study: Snapshot) -> list[tuple[int, float, float]] | None:

@@ -142,7 +142,8 @@ def estimate(
     full_area = baseline.input_size[0] * baseline.input_size[1]
     area = float(np.mean([height * width for height, width in sizes])) / full_area
     dense_s = len(sizes) * baseline.epochs * images * area / rate
-    own_s = config.prune_rounds * (soft_epochs(config) + config.finetune_epochs) * images * area / rate
+    rounds = 0 if config.method == "none" else config.prune_rounds
+    own_s = rounds * (soft_epochs(config) + config.finetune_epochs) * images * area / rate
     other_s = sum(s.seconds for s in outcomes[-1].stages if s.name not in ("dense", "prune", "finetune"))
     decoded = sum(len(dataset.train) * height * width * 3 for height, width in sizes)
     return Estimate(

@@ -21,6 +21,7 @@ from search.options import parse_size
 
 __all__ = ["Picture", "Source", "chosen_protocol", "chosen_split"]
 
+_USUAL_SIZE = "256x128"
 _FREE = ("synthetic",)
 """Datasets whose images may go anywhere: nobody is shown."""
 
@@ -89,14 +90,14 @@ class Source:
     Attributes:
         model: ONNX or OpenVINO file of ours, package or RUN folder, or state dict.
         backbone: of a state dict.
-        input_size: HEIGHTxWIDTH of a state dict.
+        input_size: HEIGHTxWIDTH of a state dict; None is 256x128.
         options: network options of a state dict.
         threads: that an exported file runs with.
     """
 
     model: Path
     backbone: str | None
-    input_size: str
+    input_size: str | None
     options: Mapping[str, Any]
     threads: int
 
@@ -110,14 +111,11 @@ class Source:
         """
         self._demand_there()
         if self.model.is_dir() or self.model.suffix in (".onnx", ".xml"):
-            if self.options:
-                raise ConfigError(
-                    f"--set describes the network of a state dict; {self.model} describes itself"
-                )
+            self._demand_nothing_said()
             folder = self.model if self.model.is_dir() else self.model.parent
             runtime = runtime_of(folder) if self.model.suffix != ".onnx" else "onnxruntime"
             return open_file(self.model, Target(runtime=runtime, threads=self.threads, batch=32))
-        return open_weights(self.model, self._named_backbone(), parse_size(self.input_size), self.options)
+        return open_weights(self.model, self._named_backbone(), self._size(), self.options)
 
     def judge_classifier(self, dataset: ReIDDataset, validation_share: float, seed: int) -> Classification:
         """Accuracy of the classifier in a RUN folder or a state dict.
@@ -128,6 +126,7 @@ class Source:
         """
         self._demand_there()
         if self.model.is_dir():
+            self._demand_nothing_said()
             return classify_run(self.model, dataset)
         if self.model.suffix == ".onnx":
             raise ConfigError(
@@ -137,12 +136,22 @@ class Source:
         return classify_weights(
             self.model,
             self._named_backbone(),
-            parse_size(self.input_size),
+            self._size(),
             self.options,
             dataset,
             validation_share=validation_share,
             seed=seed,
         )
+
+    def _size(self) -> tuple[int, int]:
+        return parse_size(self.input_size or _USUAL_SIZE)
+
+    def _demand_nothing_said(self) -> None:
+        said = {"--set": self.options, "--backbone": self.backbone, "--input-size": self.input_size}
+        if named := [option for option, value in said.items() if value]:
+            raise ConfigError(
+                f"{named[0]} describes the network of a state dict; {self.model} describes itself"
+            )
 
     def _demand_there(self) -> None:
         if not self.model.exists():

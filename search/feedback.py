@@ -1,11 +1,11 @@
 """What the sampler is told about a committed trial."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reid.config import Limit
+from reid.config import Limit, broken
 from results.record import Record
 
 __all__ = ["OTHER_CONSTRAINT", "Told", "tell_of"]
@@ -37,7 +37,8 @@ def tell_of(record: Record, objectives: Sequence[str], limits: Sequence[Limit]) 
     """Translate a record.
 
     Each limit becomes one constraint: the excess as a share of the limit's own size, so that a millisecond
-    and a point of mAP weigh alike; 0 (neither kept nor broken) where the figure was not measured.
+    and a point of mAP weigh alike; 0 (neither kept nor broken) where the figure was not measured, or may not be
+    believed so far.
 
     A trial that was stopped early is told with its latest mAP and its early latency: it was among the worst of its
     rung, and that is what is to be learnt (docs/decisions/0024-early-stopping.md).
@@ -54,16 +55,19 @@ def tell_of(record: Record, objectives: Sequence[str], limits: Sequence[Limit]) 
         params=dict(record.params),
         values={name: record.metrics[name] for name in objectives if name in record.metrics},
         constraints={
-            **{str(limit): _share(limit, record.metrics) for limit in limits},
+            **{str(limit): _share(limit, record) for limit in limits},
             OTHER_CONSTRAINT: _other(record, {str(limit) for limit in limits}),
         },
     )
 
 
-def _share(limit: Limit, metrics: Mapping[str, float]) -> float:
-    if limit.metric not in metrics:
+def _share(limit: Limit, record: Record) -> float:
+    if limit.metric not in record.metrics:
         return 0.0
-    return limit.excess(metrics[limit.metric]) / (abs(limit.value) or 1.0)
+    excess = limit.excess(record.metrics[limit.metric])
+    if excess > 0 and not broken([limit], record.metrics, trusted=record.latency_trusted):
+        return 0.0
+    return excess / (abs(limit.value) or 1.0)
 
 
 def _other(record: Record, known: set[str]) -> float:

@@ -10,7 +10,7 @@ from results import Record, Started, Study, create_study, open_study
 from search.records import library_versions
 from spaces import Parameter, Space, parse_space
 
-__all__ = ["Data", "check_fits", "open_or_create"]
+__all__ = ["Data", "check_begun", "check_fits", "open_or_create"]
 
 PROTOCOL = (
     "market1501-single-query, validation identities held out of training; test split for front and picks only"
@@ -70,6 +70,19 @@ def open_or_create(
         )
     _check_same(study, space, data, seed)
     return study
+
+
+def check_begun(path: Path, space: Space, data: Data, seed: int | None) -> None:
+    """Refuse what does not fit the study at `path`, if one was begun there.
+
+    Raises:
+        ConfigError: names the setting, or the trial.
+        StudyDamaged: the study cannot be read.
+    """
+    if (path / "study.json").exists():
+        study = open_study(path)
+        _check_same(study, space, data, seed)
+        check_fits(space, study.records(), study.started())
 
 
 def check_fits(space: Space, records: list[Record], started: tuple[Started, ...]) -> None:

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from reid.errors import ConfigError
 from search.halving import HalvingSettings
+from spaces import read_value
 
 __all__ = ["parse_halving", "parse_settings", "parse_size"]
 
@@ -35,8 +34,8 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
         if not equals or not name.strip():
             raise ConfigError(f"--set takes name=value, got {text!r}")
         try:
-            settings[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            settings[name.strip()] = read_value(value, f"--set {name.strip()}")
+        except ConfigError as error:
             raise ConfigError(f"--set {name.strip()}: cannot read the value {value!r}") from error
     return settings
 

@@ -12,6 +12,7 @@ from spaces import Space, parse_space
 __all__ = [
     "FOOTPRINT_METRICS",
     "METRICS",
+    "absolute_limits",
     "baseline_config",
     "check_space",
     "check_space_names",
@@ -144,6 +145,12 @@ def check_space_names(space: Space) -> None:
 
     for config in _corners(space):
         check_names(trial_config(space, config))
+
+
+def absolute_limits(space: Space) -> tuple[Limit, ...]:
+    """The limits of a space that need no baseline."""
+    found = (limit.resolve({}) for limit in space.parsed_limits() if not limit.relative)
+    return tuple(Limit(metric=metric, operator=operator, value=value) for metric, operator, value in found)
 
 
 def resolve_limits(space: Space, baseline: Mapping[str, float]) -> tuple[Limit, ...]:

@@ -3,11 +3,12 @@
 import functools
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any, Literal
 
-from reid.config import Limit
+from reid.config import Limit, broken
 from reid.errors import ConfigError
 from results import Record
 from search.jobs import Answer, Job
@@ -48,7 +49,15 @@ def library_versions() -> dict[str, str]:
 
 @functools.cache  # reading them takes longer than committing a record
 def _versions() -> tuple[tuple[str, str], ...]:
-    return tuple((name, metadata.version(name)) for name in _LIBRARIES)
+    return tuple((name, version) for name in _LIBRARIES if (version := _version(name)) is not None)
+
+
+def _version(name: str) -> str | None:
+    # What one imports as onnxruntime may be installed as onnxruntime-gpu.
+    for distribution in (name, f"{name}-gpu"):
+        with suppress(metadata.PackageNotFoundError):
+            return metadata.version(distribution)
+    return None
 
 
 def record_of(
@@ -100,18 +109,13 @@ def record_of(
 
 
 def _facts(outcome: Mapping[str, Any], limits: Sequence[Limit]) -> dict[str, Any]:
-    metrics = dict(outcome["metrics"])
-    broken = {
-        str(limit): limit.excess(metrics[limit.metric])
-        for limit in limits
-        if limit.metric in metrics and limit.excess(metrics[limit.metric]) > 0
-    }
-    violations = {**outcome.get("violations", {}), **broken}
+    metrics, trusted = dict(outcome["metrics"]), outcome.get("latency_trusted", False)
+    violations = {**outcome.get("violations", {}), **broken(limits, metrics, trusted=trusted)}
     return {
         # The accuracy of a stopped trial is not its last, so it cannot be said to break a limit on it.
         "status": "infeasible" if violations and outcome["status"] != "stopped" else outcome["status"],
         "metrics": metrics,
-        "latency_trusted": outcome.get("latency_trusted", False),
+        "latency_trusted": trusted,
         "violations": violations,
         "stages": outcome.get("stages", []),
         "curves": outcome.get("curves", []),

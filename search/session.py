@@ -26,7 +26,7 @@ from search.sampler import SAMPLERS, make_sampler
 from search.warm_start import observations
 from spaces import Space
 
-__all__ = ["TRIAL_FUNCTION", "search"]
+__all__ = ["TRIAL_FUNCTION", "check_request", "search"]
 
 TRIAL_FUNCTION = "search.trial:run"
 """Dotted path of what runs one trial."""
@@ -82,7 +82,7 @@ def search(
         SearchPaused: trial after trial failed in the same way.
         KeyboardInterrupt: stopped by a signal before all trials were there.
     """
-    _check_request(trials, seed, sampler)
+    check_request(trials, seed, sampler)
     if halving is not None:
         space = with_evaluations(space, halving)
     check_space(space)
@@ -140,7 +140,12 @@ def _end(driver: Driver, study: Study) -> None:
         raise KeyboardInterrupt
 
 
-def _check_request(trials: int, seed: int | None, sampler: str | None) -> None:
+def check_request(trials: int, seed: int | None, sampler: str | None) -> None:
+    """Refuse figures and names that no search takes.
+
+    Raises:
+        ConfigError: names the option.
+    """
     if trials < 1:
         raise ConfigError(f"--trials must be at least 1, got {trials}")
     if seed is not None and not 0 <= seed <= _MOST_SEED:

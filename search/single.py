@@ -1,10 +1,11 @@
 """One trial outside a study: run it, and leave its artifact, weights and figures in a folder."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reid.config import TrialConfig
+from reid.config import Limit, TrialConfig, broken
 from reid.errors import ConfigError
 from reid.files import read_json, write_atomic, write_json
 from reid.outcome import TrialOutcome
@@ -28,6 +29,7 @@ def run_single(
     *,
     cache: Path | None = None,
     watcher: Watcher | None = None,
+    limits: Sequence[Limit] = (),
 ) -> TrialOutcome:
     """Run `config` and fill `out`; what an interrupted run computed is continued.
 
@@ -39,6 +41,7 @@ def run_single(
             below cache/.
         cache: folder of stages that several runs share.
         watcher: looks on while a stage trains.
+        limits: hard limits; a trial that breaks one is finished all the same, and told to be infeasible.
 
     Raises:
         ConfigError: `out` holds another trial.
@@ -57,6 +60,9 @@ def run_single(
             keys = {stage.name: stage.key for stage in outcome.stages}
             weights = next(keys[name] for name in WEIGHT_STAGES if name in keys)
             _copy(stages / weights, out, ("model.safetensors", "plan.json"))
+    if violations := broken(limits, outcome.metrics, trusted=outcome.latency_trusted):
+        violations |= outcome.violations
+        outcome = dataclasses.replace(outcome, status="infeasible", violations=violations)
     write_json(out / "trial.json", summary(outcome))
     return outcome
 

@@ -16,6 +16,7 @@ from results.study import Study
 __all__ = ["Merged", "merge_timings", "timing_metric", "with_timings"]
 
 _SHARED = ("target", "host", "cpu", "timed_at")
+_OF_MACHINE = ("host", "cpu", "target")
 _OF_PACKAGE = ("runtime", "model_sha256", "latency_ms", "samples_ms")
 
 
@@ -44,7 +45,7 @@ def merge_timings(study: Study, file: Path, name: str | None = None) -> Merged:
 
     Raises:
         ConfigError: the file is no such answer, its timing is not trusted, a network is not of this study, or a
-            trial has another figure of that name already. Nothing is written then.
+            trial has another figure of that name already, or one of another machine. Nothing is written then.
     """
     answer = _read(file)
     name = _named(name if name is not None else "".join(re.findall("[a-z]", answer["host"].lower()))[:30])
@@ -59,6 +60,7 @@ def merge_timings(study: Study, file: Path, name: str | None = None) -> Merged:
         fact = {key: answer[key] for key in _SHARED} | {key: package[key] for key in _OF_PACKAGE}
         for number in numbers[package["model_sha256"]]:
             facts.setdefault(number, fact)
+    _demand_one_machine(study, name, answer)
     before = {number: study.fact(number, _kind(name)) for number in facts}
     for number, fact in facts.items():
         if before[number] not in (None, fact):
@@ -103,6 +105,21 @@ def _named(name: str) -> str:
     if not re.fullmatch("[a-z]{1,30}", name):
         raise ConfigError(f"name of a machine must be 1 to 30 lower-case letters, got {name!r}; give --name")
     return name
+
+
+def _demand_one_machine(study: Study, name: str, answer: Mapping[str, Any]) -> None:
+    """Refuse a name that stands for another machine, or for other threads or batches, at any trial.
+
+    Raises:
+        ConfigError: it does.
+    """
+    for record in (*study.records(), *([study.baseline] if study.baseline else [])):
+        known = study.fact(record.number, _kind(name)) or answer
+        if differing := [key for key in _OF_MACHINE if known[key] != answer[key]]:
+            raise ConfigError(
+                f"{name!r} names timings of another {' and '.join(differing)} already (trial {record.number}: "
+                f"{', '.join(str(known[key]) for key in differing)}); give --name another name"
+            )
 
 
 def _numbers(study: Study) -> dict[str, list[int]]:

@@ -85,6 +85,19 @@ def _read(path: Path) -> bytes:
     return content
 
 
+def read_value(text: str, source: str) -> Any:
+    """A single value, read as in a space file: 0.7, 1e-4, true and [128, 64] mean themselves.
+
+    Raises:
+        ConfigError: it cannot be read; names `source`.
+    """
+    try:
+        content = text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{source} is not UTF-8 text") from None
+    return _parse(content, source)
+
+
 def _parse(content: bytes, source: str) -> Any:
     try:
         text = content.decode()

@@ -8,8 +8,8 @@ own whose rows are copied, not decoded again.
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -57,6 +57,7 @@ def decode_images(
     *,
     workers: int | None = None,
     progress: Progress | None = None,
+    gate: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> DecodedImages:
     """Decode and resize all samples, or map what an earlier call decoded.
 
@@ -71,6 +72,8 @@ def decode_images(
         folder: the dataset's root.
         workers: decoding threads, >= 1; None takes one per core.
         progress: called after every few images.
+        gate: entered around the decoding of each image, in the thread that decodes; holds a device so that no timing
+            runs beside it.
 
     Raises:
         ConfigError: there are no samples.
@@ -94,7 +97,7 @@ def decode_images(
             _remove_leftovers(path)
             decoded = _decoded_before(homes, row_keys, input_size)
             rows = map_in_order(
-                partial(_row, decoded=decoded, input_size=input_size),
+                partial(_row, decoded=decoded, input_size=input_size, gate=gate),
                 [(row_key, sample.path) for row_key, sample in zip(row_keys, samples, strict=True)],
                 what="decode",
                 workers=workers,
@@ -149,11 +152,17 @@ def _decoded_before(
 
 
 def _row(
-    item: tuple[bytes, Path], *, decoded: dict[bytes, NDArray[np.uint8]], input_size: tuple[int, int]
+    item: tuple[bytes, Path],
+    *,
+    decoded: dict[bytes, NDArray[np.uint8]],
+    input_size: tuple[int, int],
+    gate: Callable[[], AbstractContextManager[Any]],
 ) -> NDArray[np.uint8] | BadImage:
     key, path = item
-    known = decoded.get(key)
-    return decode(path, input_size) if known is None else known
+    if (known := decoded.get(key)) is not None:
+        return known
+    with gate():
+        return decode(path, input_size)
 
 
 def _open(path: Path, shape: tuple[int, ...]) -> DecodedImages | None:

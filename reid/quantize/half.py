@@ -5,6 +5,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
+from reid.quantize.placement import float_tail
 from reid.quantize.precisions import WEIGHTED
 
 __all__ = ["to_bf16", "to_fp16"]
@@ -22,7 +23,9 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     copy.CopyFrom(model)
     for index, node in enumerate(copy.graph.node):
         node.name = node.name or f"node{index}"
-    tail = [node.name for node in copy.graph.node if node.op_type in ("ReduceL2", "Clip", "Div")]
+    # Before the last layer these are activations: ReLU6 is a Clip, and a GELU divides.
+    after = set(float_tail(copy.graph))
+    tail = [n.name for n in copy.graph.node if n.op_type in ("ReduceL2", "Clip", "Div") and n.name in after]
     half: onnx.ModelProto = convert_float_to_float16(copy, keep_io_types=True, node_block_list=tail)
     # A value with two readers outside fp16 gets the same cast twice.
     casts = {node.output[0]: node for node in reversed(half.graph.node)}

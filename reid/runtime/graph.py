@@ -6,10 +6,25 @@ import numpy as np
 import onnxruntime
 
 from reid.config import Target, reject_unknown
+from reid.errors import ConfigError
 from reid.runtime.onnxruntime import session_options
 from reid.runtime.openvino import compile_graph
 
-__all__ = ["GRAPH_TIMERS", "graph_timer"]
+__all__ = ["GRAPH_TIMERS", "demand_graph_timer", "graph_timer"]
+
+
+def demand_graph_timer(target: Target) -> None:
+    """Refuse a target on which single layers cannot be timed.
+
+    Raises:
+        ConfigError: its runtime cannot; lists those that can; or it is a GPU.
+    """
+    reject_unknown([target.runtime], GRAPH_TIMERS, "runtime of allocate latency")
+    if target.device != "cpu":
+        raise ConfigError(
+            f"allocate latency times layers on the CPU only, and target.device is {target.device}; give macs_budget, "
+            "which needs no timing"
+        )
 
 
 def graph_timer(content: bytes, shape: tuple[int, ...], target: Target) -> Callable[[], object]:
@@ -21,9 +36,9 @@ def graph_timer(content: bytes, shape: tuple[int, ...], target: Target) -> Calla
         target: runtime and threads.
 
     Raises:
-        ConfigError: the target's runtime cannot time layers; lists those that can.
+        ConfigError: as in `demand_graph_timer`.
     """
-    reject_unknown([target.runtime], GRAPH_TIMERS, "runtime of allocate latency")
+    demand_graph_timer(target)
     return GRAPH_TIMERS[target.runtime](content, shape, target)
 
 

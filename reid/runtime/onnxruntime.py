@@ -44,6 +44,12 @@ class OnnxRuntime(Opened):
         except Exception as error:  # ONNX Runtime's own errors have no common base but this
             reason = " ".join(str(error).split())
             raise UnverifiedError(f"onnxruntime cannot open {path}: {reason}") from error
+        if target.device != "cpu" and _CUDA not in self._session.get_providers():
+            # It goes on with the CPU where libraries of CUDA are missing, and says so in its log only.
+            raise NoDevice(
+                f"target.device {target.device!r}: onnxruntime fell back to the CPU; install the CUDA and cuDNN that "
+                "its version needs"
+            )
 
     def timer(self) -> Callable[[], None]:
         """A call that runs the target's batch once, on fixed random input.

@@ -1,5 +1,6 @@
 """Targets by name: what opens an artifact there, what it needs, and whether this machine has it."""
 
+import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -141,7 +142,9 @@ def usable_devices(runtime: str) -> list[str]:
 
 def version_of(runtime: str) -> str:
     """Version of the package that runs a target; another may be faster or slower."""
-    return metadata.version(RUNTIMES[runtime].package)
+    package = RUNTIMES[runtime].package
+    # What one imports as onnxruntime may be installed as onnxruntime-gpu.
+    return str(getattr(importlib.import_module(package), "__version__", None) or metadata.version(package))
 
 
 def _is_usable(target: Target) -> bool:

@@ -133,7 +133,7 @@ def _best(found: Sequence[Allocation], *, narrowest: bool) -> Allocation:
     within = [one for one in found if one.reached <= one.budget * (1 + ABOVE)]
     if not within:
         nearest = min(found, key=lambda one: one.reached)
-        if not narrowest:
+        if not narrowest or not nearest.trusted:
             raise ResourceError(
                 f"no network within {nearest.by}_budget {nearest.budget:.3g} was found in {len(found)} tries, the "
                 f"nearest takes {nearest.reached:.3g}; the machine was too busy to time networks"
@@ -202,7 +202,6 @@ class _Whole:
 
     def _timer(self, network: ReIDNetwork) -> Callable[[], None]:
         config = self._work.config
-        with tempfile.TemporaryDirectory(prefix="reid-pareto-budget-") as folder:
-            with self._work.lock.shared():
-                artifact = export_onnx(network, input_spec(config, network), Path(folder) / MODEL_FILE)
+        with tempfile.TemporaryDirectory(prefix="reid-pareto-budget-") as folder, self._work.lock.shared():
+            artifact = export_onnx(network, input_spec(config, network), Path(folder) / MODEL_FILE)
             return open_artifact(artifact.path, config.target).timer()

@@ -2,11 +2,11 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reid.config import Limit, TrialConfig
+from reid.config import TrialConfig
 from reid.export import MODEL_FILE, Artifact, export_onnx
 from reid.files import sha256_of
 from reid.models import ReIDNetwork, count, layer_widths
@@ -22,8 +22,9 @@ from reid.steps.mixed import choose_mixed
 from reid.steps.qat import calibrate, calibrated, settings_of
 from reid.steps.workshop import Workshop
 from reid.timing import Latency, LatencyTable, measure
+from reid.timing.physical import gpu_name
 
-__all__ = ["broken", "cost_of", "footprint_of", "time_artifact", "time_early"]
+__all__ = ["cost_of", "footprint_of", "time_artifact", "time_early"]
 
 EARLY_CALIBRATION_IMAGES = 16
 """Enough to give every activation a range; the ranges do not change the speed."""
@@ -74,6 +75,7 @@ def _identity(config: TrialConfig, model: ReIDNetwork, reference: Path | None) -
         "target": dataclasses.asdict(config.target),
         "version": version_of(config.target.runtime),
         "reference": sha256_of(reference / MODEL_FILE) if reference else None,
+        "gpu": gpu_name(config.target.device),
     }
 
 
@@ -125,7 +127,7 @@ def cost_of(
         "latency_ms": latency.latency_ms,
         "latency_p10_ms": latency.p10_ms,
         "latency_p90_ms": latency.p90_ms,
-        "latency_ratio": 1.0 if latency.ratio is None else latency.ratio,
+        **_ratio(config, latency),
         "throughput_per_s": config.target.batch * 1000 / latency.latency_ms,
         "size_bytes": artifact.size_bytes,
         "macs": size.macs,
@@ -133,21 +135,20 @@ def cost_of(
     }
 
 
-def broken(limits: Sequence[Limit], metrics: Mapping[str, float]) -> dict[str, float]:
-    """Text of each limit that `metrics` break, and by how much; limits on figures not there yet are left out."""
-    return {
-        str(limit): excess
-        for limit in limits
-        if limit.metric in metrics and (excess := limit.excess(metrics[limit.metric])) > 0
-    }
+def _ratio(config: TrialConfig, latency: Latency) -> dict[str, float]:
+    if latency.ratio is not None:
+        return {"latency_ratio": latency.ratio}
+    # The dense fp32 network is what others are compared with; another was compared with nothing.
+    return {"latency_ratio": 1.0} if (config.method, config.quantization) == ("none", "fp32") else {}
 
 
 def _measure(
     work: Workshop, artifact: Artifact, reference: Path | None, kernel_ms_at_start: float | None
 ) -> Latency:
     target = work.config.target
-    run = open_artifact(artifact.path, target).timer()
-    run_reference = open_artifact(reference / MODEL_FILE, target).timer() if reference else None
+    with work.lock.shared():
+        run = open_artifact(artifact.path, target).timer()
+        run_reference = open_artifact(reference / MODEL_FILE, target).timer() if reference else None
     return measure(
         run,
         lock=work.lock,

@@ -60,11 +60,10 @@ def load_data(work: Workshop, root: Path) -> TrialData:
                 f"identities_per_batch is {config.identities_per_batch}, but {root} has {len(identities)} training "
                 f"identities after {config.validation_share:g} went to validation: lower it, or add identities"
             )
-        with work.lock.shared():
-            parts = [
-                decode_images(samples, config.input_size, dataset.root).array
-                for samples in (split.train, split.val_query, split.val_gallery)
-            ]
+        parts = [
+            decode_images(samples, config.input_size, dataset.root, gate=work.lock.shared).array
+            for samples in (split.train, split.val_query, split.val_gallery)
+        ]
     parted = {
         "fingerprint": dataset.fingerprint,
         "validation_share": config.validation_share,

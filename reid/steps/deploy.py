@@ -12,7 +12,7 @@ from reid.files import read_json, write_json
 from reid.models import ReIDNetwork
 from reid.quantize import CALIBRATED, quantize
 from reid.quantize.schemes import Layers
-from reid.runtime import check_parity, open_artifact
+from reid.runtime import check_parity, open_artifact, version_of
 from reid.runtime.convert import check_conversion
 from reid.steps.data import TrialData
 from reid.steps.dense import Network, stage_parameters
@@ -116,6 +116,7 @@ def _parameters(config: TrialConfig) -> dict[str, Any]:
         parameters |= {
             "target": dataclasses.asdict(config.target),
             "processor": cpu_name(),
+            "version": version_of(config.target.runtime),
             "max_drop": config.max_quantization_drop,
         }
     return parameters

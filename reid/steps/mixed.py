@@ -156,9 +156,11 @@ def _measure(bench: _Bench, assignments: Mapping[str, tuple[str, ...]]) -> tuple
         for name, floats in assignments.items():
             _write(bench, floats, paths[name])
     try:
-        runtimes = {name: open_artifact(path, target) for name, path in paths.items()}
+        with work.lock.shared():
+            runtimes = {name: open_artifact(path, target) for name, path in paths.items()}
+            runs = [runtime.timer() for runtime in runtimes.values()]
         timing = compare(
-            [runtime.timer() for runtime in runtimes.values()],
+            runs,
             lock=work.lock,
             rounds=_ROUNDS,
             seconds=_SECONDS,

@@ -45,9 +45,10 @@ def score_on_validation(work: Workshop, data: TrialData, deployed: Deployed) -> 
     """Retrieval accuracy of an exported file on the validation identities, with all cores the trial may use."""
 
     def compute(folder: Path) -> None:
-        runtime = open_artifact(
-            deployed.artifact.path, for_embedding(work.config.target, torch.get_num_threads())
-        )
+        with work.lock.shared():
+            runtime = open_artifact(
+                deployed.artifact.path, for_embedding(work.config.target, torch.get_num_threads())
+            )
         write_json(folder / "metrics.json", metrics_of(_rank(work, data, runtime.embed)))
 
     folder, _ = work.stage("evaluate", 1, {"protocol": PROTOCOL}, (deployed.key, data.key), compute)

@@ -186,8 +186,7 @@ def _teach_by_file(work: Workshop, data: TrialData, path: str) -> NDArray[np.flo
             backbone=config.teacher_backbone,
             threads=torch.get_num_threads(),
         )
-        with work.lock.shared():
-            images = decode_images(data.train, teacher.input_size, data.dataset.root).array
+        images = decode_images(data.train, teacher.input_size, data.dataset.root, gate=work.lock.shared).array
         readings = check_reading(teacher, data, work.lock.shared)
         if readings:
             work.say(f"teach: mAP {readings[GIVEN]:.3f} of the teacher on a few validation identities")

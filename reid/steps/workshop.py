@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from reid.config import TrialConfig
 from reid.files import remove_tree
 from reid.outcome import StageReport
@@ -24,7 +26,7 @@ class Workshop:
 
     Attributes:
         config: what was asked.
-        lock: of the device that trains and is timed.
+        lock: of the device that is timed; it holds those that train and prepare as well.
         say: told one line at each step.
         watcher: looks on while a stage trains.
         stages: what was done so far, in order.
@@ -42,7 +44,7 @@ class Workshop:
         self.config = config
         self.say = say
         self.watcher = watcher or Silent()
-        self.lock = DeviceLock(config.target.device)
+        self.lock = DeviceLock(config.target.device, beside=("cpu", *_training_gpu()))
         self.stages: list[StageReport] = []
         self.curves: list[Mapping[str, Any]] = []
         self.checks: dict[str, Any] = {}
@@ -92,3 +94,7 @@ class Workshop:
     def _note(self, name: str, key: str, spent: Spent, cached: bool) -> None:
         times = {"seconds": spent.seconds, "cpu_seconds": spent.cpu_seconds}
         self.stages.append(StageReport(name=name, key=key, cached=cached, **times))
+
+
+def _training_gpu() -> tuple[str, ...]:
+    return ("cuda:0",) if torch.cuda.is_available() else ()

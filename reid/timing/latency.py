@@ -47,7 +47,7 @@ class Latency:
         """Read what `to_dict` gave.
 
         Raises:
-            TypeError: a key is missing or unknown.
+            KeyError, TypeError: a key is missing or unknown.
         """
         pairs = {name: tuple(values[name]) for name in ("samples_ms", "kernel_ms")}
         return cls(**{**values, **pairs})

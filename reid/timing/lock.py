@@ -13,7 +13,7 @@ import re
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -40,11 +40,13 @@ class DeviceLock:
         ...     pass  # one training step
     """
 
-    def __init__(self, device: str, *, folder: Path | None = None) -> None:
+    def __init__(self, device: str, *, beside: Iterable[str] = (), folder: Path | None = None) -> None:
         """Name the lock; nothing is locked or opened yet.
 
         Args:
             device: e.g. "cpu" or "cuda:0"; a GPU has one lock, by whatever number a process sees it.
+            beside: devices that are used along with it, e.g. the GPU that trains what is timed on the CPU; they are
+                held shared whenever it is held.
             folder: where the files of the locks lie, on a local filesystem. By default $REID_PARETO_LOCKS, else
                 `reid-pareto-locks-<uid>` in the temporary folder. Created for this user only (mode 0700).
 
@@ -59,6 +61,8 @@ class DeviceLock:
         self.path = place / f"{physical_device(device).replace(':', '-')}.lock"
         self._turnstile = self.path.with_suffix(".turnstile")
         _make_private(place, must_be_ours=folder is None and "REID_PARETO_LOCKS" not in os.environ)
+        others = {other.path: other for other in (DeviceLock(name, folder=folder) for name in beside)}
+        self._beside = tuple(other for path, other in others.items() if path != self.path)
 
     def shared(self) -> AbstractContextManager[None]:
         """Hold the device together with other steps; waits while a timing runs or waits.
@@ -66,7 +70,7 @@ class DeviceLock:
         Raises:
             ResourceError: the files of the lock cannot be opened.
         """
-        return self._hold(fcntl.LOCK_SH)
+        return self._hold_all(fcntl.LOCK_SH)
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Hold the device alone; waits for the steps under way, at most one timing and who came before it.
@@ -75,7 +79,16 @@ class DeviceLock:
             ConfigError: this thread holds the lock shared, and would wait for itself.
             ResourceError: the files of the lock cannot be opened.
         """
-        return self._hold(fcntl.LOCK_EX)
+        return self._hold_all(fcntl.LOCK_EX)
+
+    @contextmanager
+    def _hold_all(self, mode: int) -> Iterator[None]:
+        modes = {self: mode, **dict.fromkeys(self._beside, fcntl.LOCK_SH)}
+        with contextlib.ExitStack() as stack:
+            # In one order everywhere, or two holders would wait for each other.
+            for lock in sorted(modes, key=lambda lock: lock.path):
+                stack.enter_context(lock._hold(modes[lock]))
+            yield
 
     @contextmanager
     def _hold(self, mode: int) -> Iterator[None]:

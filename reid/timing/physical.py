@@ -3,7 +3,7 @@
 import os
 import re
 
-__all__ = ["physical_device"]
+__all__ = ["gpu_name", "physical_device"]
 
 
 def physical_device(device: str) -> str:
@@ -23,6 +23,16 @@ def physical_device(device: str) -> str:
     mask = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     name = _uuid(index) or (mask[index].strip() if index < len(mask) else str(index))
     return f"cuda-{re.sub(r'[^A-Za-z0-9]+', '-', name)}"
+
+
+def gpu_name(device: str) -> str | None:
+    """Model of a GPU, e.g. "NVIDIA H100 80GB HBM3"; None where the device is none or there is none."""
+    import torch
+
+    kind, _, number = device.partition(":")
+    if kind != "cuda" or not torch.cuda.is_available():
+        return None
+    return str(torch.cuda.get_device_name(int(number or 0)))
 
 
 def _uuid(index: int) -> str | None:

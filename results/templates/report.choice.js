@@ -8,7 +8,7 @@ const excess = (wish, trial) => {
   return wish.operator === "<=" ? measured - wish.value : wish.value - measured;
 };
 const fits = (trial, wishes) => wishes.every((wish) => excess(wish, trial) <= 0);
-const eligible = (trial, objectives) => (trial.kind === "front" || trial.kind === "dominated")
+const eligible = (trial, objectives) => (trial.kind === "front" || trial.kind === "dominated") && !trial.gone
   && Object.keys(objectives).every((name) => trial.metrics[name] !== undefined);
 
 function wanted(objectives, wishes) {

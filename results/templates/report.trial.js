@@ -7,7 +7,7 @@ function stageOwners() {
     for (const [, , cached, key] of trial.stages || []) {
       if (key < 0) continue;
       const entry = owners.get(key) || { by: null, users: new Set() };
-      if (!cached) entry.by ??= trial.n;
+      if (cached === 0) entry.by ??= trial.n;
       entry.users.add(trial.n);
       owners.set(key, entry);
     }
@@ -21,8 +21,8 @@ function lineage(trial) {
   const rows = stages.map(([name, seconds, cached, key]) => {
     const owner = state.owners.get(key);
     const others = owner ? owner.users.size - 1 : 0;
-    const from = cached ? (owner.by === null || owner.by === trial.n ? "from the cache" : "from trial ") : "computed";
-    const link = cached && owner.by !== null && owner.by !== trial.n ? button(String(owner.by), () => select(owner.by), { class: "link" }) : null;
+    const from = cached === 2 ? "not finished" : cached ? (owner.by === null || owner.by === trial.n ? "from the cache" : "from trial ") : "computed";
+    const link = cached === 1 && owner.by !== null && owner.by !== trial.n ? button(String(owner.by), () => select(owner.by), { class: "link" }) : null;
     const shared = others && !link ? `, shared with ${count(others, "trial")}` : "";
     return element("tr", {}, element("th", { scope: "row" }, bdi(state.data.stages[name])),
       element("td", { class: "number" }, duration(seconds)),

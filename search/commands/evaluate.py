@@ -32,7 +32,9 @@ def evaluate(
         list[str] | None,
         typer.Option("--set", help="name=value of the network of a state dict: head=linear."),
     ] = None,
-    input_size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of a state dict.")] = "256x128",
+    input_size: Annotated[
+        str | None, typer.Option(help="HEIGHTxWIDTH of a state dict; 256x128 when left out.")
+    ] = None,
     split: Annotated[str, typer.Option(help="test, or validation as a study splits it.")] = "test",
     validation_share: Annotated[float, typer.Option(help="Share held out, for --split validation.")] = 0.15,
     seed: Annotated[int, typer.Option(help="Of the validation split, and of what is drawn.")] = 0,

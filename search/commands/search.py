@@ -12,7 +12,7 @@ from search.console import errors
 from search.disk import DiskLimits, parse_bytes
 from search.failures import MAX_IDENTICAL_FAILURES
 from search.jobs import Resources
-from search.opening import Data
+from search.opening import Data, check_begun
 from search.options import parse_halving, parse_settings
 from search.planner import check_space, override
 
@@ -93,8 +93,13 @@ def search(
     check_space(wanted)
     found = _data(data, wanted)
     if dry_run:
+        from results.remote import is_remote
         from search.dry_run import dry_run as rehearse
+        from search.session import check_request
 
+        check_request(trials, seed, sampler)
+        if not is_remote(study):
+            check_begun(Path(study), wanted, found, seed)
         rehearse(
             study,
             wanted,

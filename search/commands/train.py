@@ -138,7 +138,8 @@ def _tell(outcome: TrialOutcome, out: Path) -> None:
     metrics = outcome.metrics
     console.print(
         f"mAP {metrics['mAP']:.4f}  rank-1 {metrics['rank1']:.4f} on held-out identities; "
-        f"{metrics['latency_ms']:.2f} ms, {metrics['params'] / 1e6:.2f} M parameters; in {out}",
+        f"{metrics['latency_ms']:.2f} ms{'' if outcome.latency_trusted else ' (untrusted)'}, "
+        f"{metrics['params'] / 1e6:.2f} M parameters; in {out}",
         markup=False,
     )
     measured = [row for row in outcome.curves if row["val_mAP"] is not None]

@@ -10,7 +10,7 @@ from search.console import out as console
 from search.console import print_json
 from search.data_home import data_or_synthetic
 from search.options import parse_settings
-from search.planner import trial_config
+from search.planner import absolute_limits, trial_config
 from search.single import run_single, summary
 
 __all__ = ["trial"]
@@ -30,8 +30,10 @@ def trial(
 
     Example: reid-pareto trial --set prune_rate=0.7 --set quantization=int8-static --out runs/one
     """
-    config = trial_config(spaces.load(space), parse_settings(settings or []))
-    outcome = run_single(config, data_or_synthetic(data, config.dataset), out, cache=cache)
+    chosen = spaces.load(space)
+    config = trial_config(chosen, parse_settings(settings or []))
+    root = data_or_synthetic(data, config.dataset)
+    outcome = run_single(config, root, out, cache=cache, limits=absolute_limits(chosen))
     if json:
         print_json(summary(outcome))
         return
@@ -44,3 +46,6 @@ def trial(
     )
     for limit, excess in outcome.violations.items():
         console.print(f"breaks {limit} by {excess:.4g}", markup=False)
+    for text in chosen.parsed_limits():
+        if text.relative:
+            console.print(f"not judged, for want of a baseline: {text.text}", markup=False)

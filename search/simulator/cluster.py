@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reid.config import Limit
+from reid.config import Limit, broken
 from reid.errors import ConfigError
 from reid.files import write_json
 from search.jobs import Answer, Job, Resources, Supply
@@ -104,10 +104,10 @@ class SimulatedCluster:
             return self._outcome(job, dict(self.landscape.baseline), "complete", [])
         figures = self.landscape.figures(config)
         yield _EARLY_SHARE * seconds
-        broken = _broken(job, figures["latency_ms"])
-        if broken:
-            early = {"latency_ms": figures["latency_ms"]}
-            return {**self._outcome(job, early, "infeasible", []), "violations": broken}
+        early = {"latency_ms": figures["latency_ms"]}
+        limits = [Limit(**limit) for limit in job.payload["limits"]]
+        if violations := broken(limits, early, trusted=True):
+            return {**self._outcome(job, early, "infeasible", []), "violations": violations}
         epoch_s, curve = (1 - _EARLY_SHARE) * seconds / self.landscape.epochs, []
         every = config["validate_every"] if job.payload["early_stopping"] else 0
         for epoch in range(every, self.landscape.epochs, every) if every else ():
@@ -134,15 +134,6 @@ class SimulatedCluster:
             "artifact": None if artifact is None else str(artifact),
             "protocol": "simulated",
         }
-
-
-def _broken(job: Job, latency_ms: float) -> dict[str, float]:
-    limits = [Limit(**limit) for limit in job.payload["limits"]]
-    return {
-        str(limit): limit.excess(latency_ms)
-        for limit in limits
-        if limit.metric == "latency_ms" and limit.excess(latency_ms) > 0
-    }
 
 
 def _artifact(work: Path, metrics: dict[str, float]) -> Path:

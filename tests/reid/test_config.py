@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reid.config import Limit, Target, TrialConfig, reject_unknown
+from reid.config import Limit, Target, TrialConfig, broken, reject_unknown
 from reid.errors import ConfigError
 
 
@@ -90,6 +90,17 @@ def test_limit_tells_by_how_much_it_is_broken(operator: str, measured: float, ex
     limit = Limit(metric="latency_ms", operator=operator, value=4.0)  # type: ignore[arg-type]
     assert limit.excess(measured) == excess
     assert str(limit) == f"latency_ms {operator} 4"
+
+
+def test_a_latency_that_may_be_wrong_breaks_a_limit_only_by_far() -> None:
+    limits = [Limit(metric=name, operator="<=", value=4.0) for name in ("latency_ms", "size_bytes")]
+    slow, slower = ({"latency_ms": value, "size_bytes": 4.1} for value in (4.9, 5.1))
+    assert broken(limits, slow, trusted=False) == {"size_bytes <= 4": pytest.approx(0.1)}
+    assert set(broken(limits, slower, trusted=False)) == set(broken(limits, slow, trusted=True))
+    rate = Limit(metric="throughput_per_s", operator=">=", value=100.0)
+    assert broken([rate], {"throughput_per_s": 80.0}, trusted=False) == {}
+    assert broken([rate], {"throughput_per_s": 70.0}, trusted=False) == {"throughput_per_s >= 100": 30.0}
+    assert broken([rate], {}, trusted=True) == {}
 
 
 def test_unknown_name_lists_the_known() -> None:

@@ -94,6 +94,21 @@ def test_another_figure_of_the_same_name_is_refused(
 
 
 @pytest.mark.parametrize(
+    "change", [{"host": "Phone-8"}, {"target": {"device": "cpu", "threads": 4, "batch": 1}}]
+)
+def test_another_machine_of_the_same_name_is_refused(
+    study: Study, answer: dict[str, Any], tmp_path: Path, change: dict[str, Any]
+) -> None:
+    """Names keep letters only, so phone-7 and phone-8 would be one."""
+    call("add-timings", study.path, written(tmp_path, answer))
+    before = files(study)
+    refused = call("add-timings", study.path, written(tmp_path, answer | change)).exception
+    assert isinstance(refused, ConfigError)
+    assert f"'phone' names timings of another {next(iter(change))} already" in str(refused)
+    assert files(study) == before
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"trusted": False, "reason": "drift"}, "not trusted (drift)"),

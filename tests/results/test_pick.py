@@ -123,6 +123,14 @@ def test_no_candidate_tells_what_became_of_the_trials(study: Study) -> None:
         pick(InMemory([]))
 
 
+def test_the_nearest_is_that_which_misses_least_of_its_limit() -> None:
+    """2,000 bytes of a megabyte are less than 4 of 8 ms."""
+    slow = trial(0, 0.7, 12.0, status="infeasible", violations={"latency_ms <= 8": 4.0})
+    large = trial(1, 0.7, 5.0, status="infeasible", violations={"size_bytes <= 1e+06": 2000.0})
+    with pytest.raises(NothingFeasible, match=r"nearest: trial 1 \(.*\), trial 0 \("):
+        pick(InMemory([slow, large]))
+
+
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [

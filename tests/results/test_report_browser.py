@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -194,6 +195,25 @@ def test_axes_colour_and_shape_follow_the_reader(opened: Opened, study: Study, t
     assert by_number[3] == pytest.approx((record.metrics["size_bytes"] / 1e6, 100 * record.metrics["rank1"]))
     legend = page.locator("#plot .legendtext").all_text_contents()
     assert {"quantization fp32", "quantization int8-static"} <= set(legend)
+    opened.quiet()
+
+
+def test_sizes_of_images_have_colours_of_their_own(opened: Opened, study: Study, tmp_path: Path) -> None:
+    """A value that is a list is another list in every trial."""
+    sizes = ([128, 64], [256, 128])
+    for number in range(9, 21):
+        mark = trial(number, 0.5 + number / 100, number / 10)
+        commit(study, replace(mark, params={"input_size": sizes[number % 2]}))
+    opened.show(write_report(study, tmp_path / "report.html"))
+    for look in ("colour", "shape"):
+        opened.page.locator(f'select[data-look="{look}"]').select_option("input_size")
+    opened.settle()
+    marks = opened.page.evaluate(
+        """() => document.querySelector("#plot").data.filter((t) => (t.name || "").startsWith("input size"))
+            .map((t) => [t.name, [t.marker.color].flat()[0], [t.marker.symbol].flat()[0]])"""
+    )
+    assert len(marks) == 3, marks  # with those that have none
+    assert [len({mark[at] for mark in marks}) for at in range(3)] == [3, 3, 3], marks
     opened.quiet()
 
 

@@ -62,6 +62,7 @@ def awkward_study(seed: int) -> Snapshot:
     return Snapshot(
         path="s", definition={**base.definition, "objectives": objectives, "limits": []}, objectives=objectives,
         baseline=baseline, reference=None, trials=tuple(records), tests={}, again={},
+        gone=frozenset(number for number in range(len(records)) if draw.random() < 0.2),
     )  # fmt: skip
 
 

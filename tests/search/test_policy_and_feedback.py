@@ -59,6 +59,13 @@ def test_a_complete_trial_tells_values_and_slack() -> None:
     assert not told.failed
 
 
+@pytest.mark.parametrize(("latency_ms", "broken"), [(9.0, False), (10.5, True)])
+def test_a_latency_in_doubt_is_no_excess(latency_ms: float, broken: bool) -> None:
+    doubted = record(metrics={"mAP": 0.6, "latency_ms": latency_ms}, latency_trusted=False)
+    told = tell_of(doubted, ["mAP", "latency_ms"], LIMITS)
+    assert (told.constraints["latency_ms <= 8"] > 0) == broken
+
+
 def test_a_trial_ended_early_tells_what_it_has() -> None:
     early = record(status="infeasible", metrics={"latency_ms": 12.0}, violations={"latency_ms <= 8": 4.0})
     told = tell_of(early, ["mAP", "latency_ms"], LIMITS)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reid.config import Target
 from reid.errors import ConfigError
 from spaces import Space, parse_space
 
@@ -46,6 +47,15 @@ def parameter(**values: Any) -> dict[str, Any]:
         (parameter(choice=[[1, 2], [1, 2]]), "none twice"),
         (parameter(choice=[{"a": 1}]), "must be a number, a text"),
         (parameter(choice=[1, 2], when={"metod": "bafd"}), "when names metod"),
+        (
+            space(
+                parameters={
+                    "knn": {"int": [2, 5], "when": {"method": "baft"}},
+                    "method": {"choice": ["bafd", "l2"]},
+                }
+            ),
+            "knn.when asks for method: 'baft', a value that method never has",
+        ),
         (space(limits=["mAP > 3"]), "limit 'mAP > 3' is not understood"),
         (space(limits="mAP >= 3"), "must be a list"),
         (space(objectives={"mAP": "maximise", "latency_ms": "minimize"}), "objectives.mAP"),
@@ -66,6 +76,11 @@ def test_errors_name_the_file_and_the_key_in_one_line(values: Any, message: str)
     assert message in text
     assert "\n" not in text
     assert len(text) < 400
+
+
+def test_a_target_may_name_cores() -> None:
+    found = parse_space(space(target={"runtime": "onnxruntime", "threads": 2, "affinity": [4, 5]}), "s")
+    assert Target.from_dict(found.target).affinity == (4, 5)
 
 
 def test_a_missing_key_is_named() -> None:

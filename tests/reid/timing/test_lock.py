@@ -189,3 +189,17 @@ def test_a_folder_that_cannot_be_made_or_opened_is_named(tmp_path: Path) -> None
     lock.path.mkdir()
     with pytest.raises(ResourceError, match=r"cannot open the device lock .*cpu\.lock"), lock.shared():
         pass
+
+
+def test_what_is_used_beside_a_device_is_held_with_it(tmp_path: Path) -> None:
+    """A GPU trains what the CPU times: whoever times on either waits for the step, and steps wait for both."""
+    times_cpu = DeviceLock("cpu", beside=("cpu", "cuda:0"), folder=tmp_path)
+    times_gpu = DeviceLock("cuda:0", beside=("cpu", "cuda:0"), folder=tmp_path)
+    with times_cpu.shared():
+        assert not any(free_for(one.path, fcntl.LOCK_EX) for one in (times_cpu, times_gpu))
+        assert all(free_for(one.path, fcntl.LOCK_SH) for one in (times_cpu, times_gpu))
+    with times_gpu.exclusive():
+        assert not free_for(times_gpu.path, fcntl.LOCK_SH)
+        assert free_for(times_cpu.path, fcntl.LOCK_SH), "steps on the CPU alone go on"
+        assert not free_for(times_cpu.path, fcntl.LOCK_EX), "its timings wait"
+    assert all(free_for(one.path, fcntl.LOCK_EX) for one in (times_cpu, times_gpu))

@@ -207,6 +207,10 @@ def test_an_exported_file_has_no_classifier_and_one_size(
         call(tmp_path, "--data", data, "--scales", "1,1.1")
     with pytest.raises(ConfigError, match="describes itself"):
         call(tmp_path, "--data", data, "--set", "head=linear")
+    with pytest.raises(
+        ConfigError, match=r"--input-size describes the network of a state dict; .* describes itself"
+    ):
+        call(tmp_path, "--data", data, "--input-size", "128x64")
 
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.onnx", "nowhere.pth"])
