@@ -1,0 +1,77 @@
+"""The rehearsal of a search: it refuses what the search would, and estimates what it would train."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from reid.data import load_dataset
+from reid.data.prepare import prepare_synthetic
+from reid.data.synthetic import SyntheticOptions
+from reid.errors import ConfigError
+from reid.outcome import StageReport, TrialOutcome
+from search import dry_run
+from search.cli import app
+from search.opening import Data, open_or_create
+from spaces import load, parse_space
+from tests.search.conftest import make_space
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    options = SyntheticOptions(identities=12, test_identities=3, images_per_camera=2)
+    return prepare_synthetic(options, tmp_path_factory.mktemp("data") / "people").root
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("something was tried")
+
+    monkeypatch.setattr(dry_run, "dry_run", never)
+
+
+def rehearse(root: Path, study: Path, *options: str) -> None:
+    arguments = ["search", "--dry-run", "--trials", "4", "--data", str(root), "--study", str(study), *options]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exception is not None, done.output
+    raise done.exception
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--sampler", "tpee"), "unknown sampler 'tpee'; did you mean tpe"),
+        (("--seed", "-1"), "--seed must be 0 to"),
+    ],
+)
+def test_what_the_search_refuses_is_refused(
+    options: tuple[str, ...], said: str, root: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        rehearse(root, tmp_path / "study", *options)
+
+
+def test_a_study_of_another_space_is_refused(root: Path, tmp_path: Path) -> None:
+    data = Data(name="synthetic", root=root, fingerprint=load_dataset("synthetic", root).fingerprint)
+    open_or_create(tmp_path / "study", make_space(), data, seed=None, sampler=None)
+    with pytest.raises(ConfigError, match=r"was begun with .*; name a new study"):
+        rehearse(root, tmp_path / "study", "--space", "demo")
+
+
+@pytest.mark.parametrize(("method", "counted"), [("none", False), ("hfp", True)])
+def test_only_pruned_trials_finetune(method: str, counted: bool, root: Path) -> None:
+    demo: dict[str, Any] = load("demo").to_dict()
+    demo["parameters"] = {"quantization": demo["parameters"]["quantization"]}
+    demo["fixed"] |= {"method": method, "prune_rate": 0.5}
+    curve = ({"stage": "dense", "images_per_second": 10.0},)
+    stage = StageReport(name="export", key="", seconds=1.0, cpu_seconds=1.0, cached=False)
+    outcome = TrialOutcome(status="complete", metrics={}, curves=curve, stages=(stage,))
+
+    def hours(epochs: int) -> float:
+        space = parse_space({**demo, "fixed": {**demo["fixed"], "finetune_epochs": epochs}}, "demo")
+        dataset = load_dataset("synthetic", root)
+        return dry_run.estimate(space, dataset, 8, [outcome, outcome], 0).hours
+
+    assert (hours(50) > hours(0)) == counted
