@@ -14,6 +14,7 @@ from reid.models import build, layer_widths
 from reid.prune import planned, slim
 from reid.quantize import QuantizationSettings, quantize
 from reid.quantize.graph_network import GraphNetwork
+from reid.quantize.half import to_fp16
 from reid.quantize.ranges import calibrate_file
 from reid.quantize.schemes import write_quantized
 from reid.runtime import check_parity, open_artifact, parity
@@ -25,7 +26,7 @@ from tests.contract.deployment import (
     tiny_network,
     torch_embeddings,
 )
-from tests.reid.quantize.graphs import optimised
+from tests.reid.quantize.graphs import chain_with_gate, optimised
 
 INTEGER = {"QLinearConv", "QGemm", "QLinearAdd", "QLinearMul", "QLinearSigmoid", "NhwcMaxPool"}
 
@@ -126,6 +127,18 @@ def test_half_the_bits_are_half_the_file_and_the_same_embedding(
     assert 1 - 1e-3 < cosines.min() < 1 - 1e-8
     stored = {tensor.data_type for tensor in onnx.load(half.path).graph.initializer if len(tensor.dims) == 4}
     assert stored == {{"fp16": onnx.TensorProto.FLOAT16, "bf16": onnx.TensorProto.BFLOAT16}[scheme]}
+
+
+def test_activations_stay_in_half_precision() -> None:
+    """A ReLU6 is a Clip, as the end of the L2 normalisation is one, which is computed in float32."""
+    graph = chain_with_gate()
+    relu = next(node for node in graph.graph.node if node.op_type == "Relu")
+    relu.op_type = "Clip"
+    for bound, value in (("least", 0.0), ("most", 6.0)):
+        graph.graph.initializer.append(numpy_helper.from_array(np.float32(value), bound))
+        relu.input.append(bound)
+    half = to_fp16(graph)
+    assert [node.op_type for node in half.graph.node].count("Cast") == 2, "images in, embedding out"
 
 
 @pytest.mark.parametrize("scheme", ["bf16", "int8-mixed"])
