@@ -43,8 +43,6 @@ def building(target: Path) -> Iterator[Path]:
         work.mkdir(parents=True)
         with _held(work):
             yield work
-            # Tens of thousands of files, each made durable alone, would take minutes.
-            os.sync()
             os.replace(work, target)
     except OSError as error:
         raise ResourceError(f"{_what_failed(error, work, target)}: {error.strerror or error}") from error

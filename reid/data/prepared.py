@@ -1,5 +1,6 @@
 """A prepared dataset's folder: filled, checked and described all at once, or recognised when it is there."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,8 @@ def build_prepared(
             leaks = _leaks_of(splits, work, workers, progress)
             facts: dict[str, Any] = {"images": _counts(splits), "skipped": skipped, "unmatched": unmatched}
             facts["leaks"] = leaks.to_dict()
+            # Before the manifest vouches for them; tens of thousands of files made durable one by one take minutes.
+            os.sync()
             write_json(work / MANIFEST, {"schema": _SCHEMA, "name": name, "source": origin, **facts})
     except ResourceError:
         # Another process may have put the same dataset there meanwhile; the first one to finish wins.
