@@ -77,7 +77,7 @@ def figures(done: Study) -> dict[str, Any]:
         "untrusted": sum(r.status == "complete" and not r.latency_trusted for r in records),
         "front_by_own_timings": sorted(record.number for record in done.front()),
         "mAP": {str(number): record.metrics["mAP"] for number, record in complete(done).items()},
-        "latency_ratio": {str(r.number): r.metrics["latency_ratio"] for r in records},
+        "latency_ratio": {str(r.number): r.metrics.get("latency_ratio") for r in records},
     }
 
 

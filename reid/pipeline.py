@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reid.config import Limit, TrialConfig, broken
+from reid.memory import memory_errors
 from reid.models import weights_key
 from reid.outcome import TrialOutcome
 from reid.registries import check_names
@@ -24,7 +25,6 @@ from reid.steps.score import PROTOCOL, score_on_validation, untrained_mean_ap
 from reid.steps.workshop import Workshop
 from reid.timing import Latency
 from reid.train import Watcher
-from reid.train.memory import memory_errors
 
 __all__ = ["check", "run"]
 

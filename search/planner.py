@@ -119,6 +119,7 @@ def check_space(space: Space) -> None:
         raise ConfigError(
             f"prune_rate is searched but has no effect beside a fixed {budget}; search {budget} in its place"
         )
+    _check_conditions(space)
     Target.from_dict(space.target)
     known = (*METRICS, *FOOTPRINT_METRICS)
     reject_unknown(space.objectives, known, f"objective of space {space.name}:")
@@ -131,6 +132,15 @@ def check_space(space: Space) -> None:
         raise ConfigError(f"{costly} of space {space.name} is measured with footprint: true under fixed only")
     for config in _corners(space):
         trial_config(space, config)
+
+
+def _check_conditions(space: Space) -> None:
+    for name, parameter in space.parameters.items():
+        for other, value in parameter.when.items():
+            if other in space.parameters and not space.parameters[other].contains(value):
+                raise ConfigError(
+                    f"parameters.{name}.when of space {space.name} asks for {other}: {value}, which {other} never is"
+                )
 
 
 def check_space_names(space: Space) -> None:

@@ -66,8 +66,10 @@ def _kernel_ms_at_start(job: Job, config: TrialConfig) -> float | None:
     None on another machine than the baseline's, where it means nothing.
     """
     if job.number == BASELINE_NUMBER:
+        from reid.runtime import demand_usable
         from reid.timing import DeviceLock, calibration_kernel_ms
 
+        demand_usable(config.target)
         return calibration_kernel_ms(DeviceLock(config.target.device), config.target.affinity)
     same_machine = job.payload["baseline_worker"].get("host") == socket.gethostname()
     known: float | None = job.payload["kernel_ms_at_start"]

@@ -1,5 +1,6 @@
 """A folder that appears under its name complete or not at all."""
 
+import errno
 import fcntl
 import glob
 import os
@@ -14,8 +15,10 @@ from reid.files import remove_tree
 
 __all__ = ["building"]
 
-_SWEPT_AFTER_S = 3600.0
-"""Where locks do not work, nobody fills a folder for that long without making an entry in it."""
+_SWEPT_AFTER_S = 24 * 3600.0
+"""Long, because a lock may be unknown to other machines that share the disk."""
+
+_OF_TARGET = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 @contextmanager
@@ -52,6 +55,8 @@ def building(target: Path) -> Iterator[Path]:
 
 def _what_failed(error: OSError, work: Path, target: Path) -> str:
     """A source may be at fault as well as the target, whose temporary name tells nobody anything."""
+    if error.errno in _OF_TARGET:  # whatever file the system names
+        return f"cannot write {target}"
     file = Path(error.filename) if isinstance(error.filename, str | os.PathLike) else work
     ours = file == target or file.is_relative_to(work) or work.is_relative_to(file)
     return f"cannot write {target}" if ours else f"cannot make {target}, because of {file}"

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from reid.errors import ConfigError, ResourceError
+from reid.memory import lacks_memory
 from reid.models.network import ReIDNetwork
 
 __all__ = ["WeightReport", "copy_weights", "load_weights", "read_state_dict"]
@@ -127,11 +128,11 @@ def _read(path: Path) -> Any:
         if path.suffix == ".safetensors":
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
     except OSError as error:  # it may pass, and a ConfigError would be remembered
         raise ResourceError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # the readers raise whatever the damaged byte leads to
+        if lacks_memory(error):
+            raise
         raise ConfigError(
             f"weights {path} are no plain tensors ({type(error).__name__}); save model.state_dict()"
         ) from error

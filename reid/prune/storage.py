@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from reid.errors import ConfigError, UnverifiedError
+from reid.errors import ConfigError, ResourceError, UnverifiedError
 from reid.files import read_json, write_atomic, write_json
 from reid.models.network import ReIDNetwork
 from reid.prune.plan import PrunePlan
@@ -52,11 +52,16 @@ def load_slim(build_dense: Callable[[], ReIDNetwork], folder: Path) -> tuple[ReI
     Raises:
         ConfigError: `build_dense` gives another network than the plan was made for.
         UnverifiedError: a file is absent or damaged, or the two do not belong together.
+        ResourceError: the disk does not give one.
     """
     try:
         plan = PrunePlan.from_dict(read_json(folder / _PLAN))
         weights = load_file(folder / _WEIGHTS)
-    except (OSError, ValueError, SafetensorError, ConfigError) as error:
+    except FileNotFoundError as error:
+        raise UnverifiedError(f"slim network in {folder} cannot be read ({error}); prune again") from error
+    except OSError as error:  # it may pass
+        raise ResourceError(f"cannot read {folder}: {error.strerror or error}") from error
+    except (ValueError, SafetensorError, ConfigError) as error:
         raise UnverifiedError(f"slim network in {folder} cannot be read ({error}); prune again") from error
     model = slim(build_dense(), plan)
     own = model.state_dict()

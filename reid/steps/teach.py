@@ -180,12 +180,13 @@ def _teach_by_file(work: Workshop, data: TrialData, path: str) -> NDArray[np.flo
     config = work.config
 
     def compute(folder: Path) -> None:
-        teacher = open_teacher(
-            path,
-            spec=config.teacher_spec,
-            backbone=config.teacher_backbone,
-            threads=torch.get_num_threads(),
-        )
+        with work.lock.shared():
+            teacher = open_teacher(
+                path,
+                spec=config.teacher_spec,
+                backbone=config.teacher_backbone,
+                threads=torch.get_num_threads(),
+            )
         images = decode_images(data.train, teacher.input_size, data.dataset.root, gate=work.lock.shared).array
         readings = check_reading(teacher, data, work.lock.shared)
         if readings:

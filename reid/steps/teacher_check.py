@@ -55,7 +55,7 @@ def check_reading(teacher: Teacher, data: TrialData, gate: _Gate) -> dict[str, f
     Args:
         teacher: opened.
         data: of the trial; some of its validation samples are decoded at the teacher's size.
-        gate: entered around every batch.
+        gate: entered around every image that is decoded and every batch.
 
     Returns:
         Mean average precision, averaged over identities, by reading; that of the given one under `GIVEN`.
@@ -67,10 +67,10 @@ def check_reading(teacher: Teacher, data: TrialData, gate: _Gate) -> dict[str, f
     query, gallery = _few(data)
     if len({sample.person_id for sample in query}) < _LEAST_PERSONS:
         return {}
-    with gate():
-        images = [
-            decode_images(part, teacher.input_size, data.dataset.root).array for part in (query, gallery)
-        ]
+    images = [
+        decode_images(part, teacher.input_size, data.dataset.root, gate=gate).array
+        for part in (query, gallery)
+    ]
     precision = {
         name: _by_person(replace(teacher, spec=spec), query, images[0], gallery, images[1], gate)
         for name, spec in ({GIVEN: teacher.spec} | mistaken_readings(teacher.spec)).items()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from reid.errors import ConfigError, ResourceError
 from reid.files import write_blocks, write_with
+from reid.memory import lacks_memory
 from reid.train.recipe import EpochReport, Recipe
 from reid.train.stepper import Stepper
 
@@ -89,9 +90,9 @@ def restore(path: Path, run: Stepper, images: int) -> State:
         run.scaler.load_state_dict(content["scaler"])
         if content["average"] is not None:
             run.begin_average().load_state_dict(content["average"])
-    except torch.OutOfMemoryError:
-        raise
     except (RuntimeError, ValueError) as error:
+        if lacks_memory(error):
+            raise
         raise ConfigError(f"checkpoint {path} is of another {type(run.model).__name__}; remove it") from error
     return State(reports=tuple(EpochReport(**report) for report in content["reports"]), kept=content["kept"])
 
@@ -113,11 +114,11 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
     except OSError as error:
         raise ResourceError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # torch raises whatever the damaged byte leads to
+        if lacks_memory(error):
+            raise
         _log.warning("checkpoint %s cannot be read (%s); training from the start", path, type(error).__name__)
         return None
     return content

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from reid.data.normalize import MEAN, STD
 from reid.errors import ConfigError
-from reid.train.memory import memory_errors
+from reid.memory import memory_errors
 
 __all__ = ["check_images", "embed", "normalise_batch"]
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from reid.errors import ConfigError, TrainingDiverged
 from reid.losses import LossContext, LossInput, build_loss
+from reid.memory import memory_errors
 from reid.models import ReIDNetwork
 from reid.train.augment import augment
 from reid.train.average import Average, first_averaged_epoch
-from reid.train.memory import memory_errors
 from reid.train.optimizer import build_optimizer, set_rate
 from reid.train.precision import autocast_type
 from reid.train.recipe import EpochReport, Progress, Recipe

@@ -11,6 +11,7 @@ from results import open_study
 from search.console import errors
 from search.disk import DiskLimits, parse_bytes
 from search.failures import MAX_IDENTICAL_FAILURES
+from search.halving import with_evaluations
 from search.jobs import Resources
 from search.opening import Data, check_begun
 from search.options import parse_halving, parse_settings
@@ -98,6 +99,8 @@ def search(
         from search.session import check_request
 
         check_request(trials, seed, sampler)
+        if halving is not None:
+            wanted = with_evaluations(wanted, halving)
         if not is_remote(study):
             check_begun(Path(study), wanted, found, seed)
         rehearse(

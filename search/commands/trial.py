@@ -47,5 +47,5 @@ def trial(
     for limit, excess in outcome.violations.items():
         console.print(f"breaks {limit} by {excess:.4g}", markup=False)
     for text in chosen.parsed_limits():
-        if text.relative:
+        if text.relative or text.metric not in metrics:
             console.print(f"not judged, for want of a baseline: {text.text}", markup=False)

@@ -69,6 +69,16 @@ def test_dataset_and_target_are_replaced_like_other_settings() -> None:
         ({"fixed": {"method": "bafd", "epoch": 3}}, r"'epoch'; did you mean epochs\?"),
         ({"fixed": {"method": "bafd", "dataset": "market1501"}}, "dataset is a key of its own"),
         ({"parameters": {"target": {"choice": ["a"]}}}, "target is a key of its own"),
+        (
+            {
+                "fixed": {},
+                "parameters": {
+                    "method": {"choice": ["bafd", "fpgm"]},
+                    "knn": {"int": [2, 5], "when": {"method": "baft"}},
+                },
+            },
+            "knn.when .* asks for method: baft, which method never is",
+        ),
         ({"parameters": {"seed": {"choice": [0, 1]}}}, "seed decides .* put it under fixed"),
         ({"parameters": {"validation_share": {"float": [0.1, 0.3]}}}, "validation_share decides"),
         (

@@ -47,15 +47,6 @@ def parameter(**values: Any) -> dict[str, Any]:
         (parameter(choice=[[1, 2], [1, 2]]), "none twice"),
         (parameter(choice=[{"a": 1}]), "must be a number, a text"),
         (parameter(choice=[1, 2], when={"metod": "bafd"}), "when names metod"),
-        (
-            space(
-                parameters={
-                    "knn": {"int": [2, 5], "when": {"method": "baft"}},
-                    "method": {"choice": ["bafd", "l2"]},
-                }
-            ),
-            "knn.when asks for method: 'baft', a value that method never has",
-        ),
         (space(limits=["mAP > 3"]), "limit 'mAP > 3' is not understood"),
         (space(limits="mAP >= 3"), "must be a list"),
         (space(objectives={"mAP": "maximise", "latency_ms": "minimize"}), "objectives.mAP"),

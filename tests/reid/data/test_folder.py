@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 import shutil
@@ -71,6 +72,18 @@ def test_a_source_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         fill_from(tmp_path / "data", source)
 
 
+def test_a_full_disk_is_not_the_fault_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copying in the kernel, the system names the source."""
+    (tmp_path / "source.jpg").write_bytes(b"1")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "sendfile", full)
+    with pytest.raises(ResourceError, match="cannot write .*data: No space left"):
+        fill_from(tmp_path / "data", tmp_path / "source.jpg")
+
+
 def fill_from(target: Path, source: Path) -> None:
     with building(target) as work:
         shutil.copyfile(source, work / "a")
@@ -80,7 +93,7 @@ def test_what_a_killed_builder_left_goes_and_what_another_fills_stays(tmp_path: 
     left, other, young = (tmp_path / f".data.{name * 8}.tmp" for name in "abc")
     for folder in (left, other, young):
         folder.mkdir()
-    long_ago = time.time() - 7200
+    long_ago = time.time() - 2 * 24 * 3600
     for folder in (left, other):
         os.utime(folder, (long_ago, long_ago))
     descriptor = os.open(other, os.O_RDONLY)

@@ -113,7 +113,7 @@ def test_every_batch_is_gated(data: Any) -> None:
 
     check_reading(Teacher(spec=spec(), network=red_bands(), name="red"), data, gate)
     readings = 4  # 24 queries and 48 gallery images each, 16 at a time
-    assert len(entered) == 1 + readings * (2 + 3)
+    assert len(entered) == 24 + 48 + readings * (2 + 3)
 
 
 def test_the_given_reading_is_no_mistake() -> None:

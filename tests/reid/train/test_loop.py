@@ -160,6 +160,7 @@ def test_torn_checkpoint_is_left_aside_with_a_warning(
     [
         (MemoryError(), MemoryError),
         (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), RuntimeError),
         (OSError(116, "Stale file handle"), ResourceError),
     ],
     ids=str,

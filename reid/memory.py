@@ -7,7 +7,7 @@ import torch
 
 from reid.errors import OutOfMemory
 
-__all__ = ["memory_errors"]
+__all__ = ["lacks_memory", "memory_errors"]
 
 _SIGNS = ("DefaultCPUAllocator", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 """What errors say for which torch has no class: of the CPU, of CUDA outside torch's allocator, of cuBLAS and cuDNN."""
@@ -26,7 +26,13 @@ def memory_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        plain = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if plain or any(sign in str(error) for sign in _SIGNS):
+        if lacks_memory(error):
             raise OutOfMemory(f"out of memory while {doing}; use smaller batches or images") from error
         raise
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error is a failed allocation, of the machine or of an accelerator."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
