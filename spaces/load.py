@@ -11,7 +11,7 @@ import yaml
 from reid.errors import ConfigError
 from spaces.schema import Space, parse_space
 
-__all__ = ["load", "preset_names"]
+__all__ = ["load", "preset_names", "read_value"]
 
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 12

@@ -80,7 +80,7 @@ def test_a_full_disk_is_not_the_fault_of_the_source(tmp_path: Path, monkeypatch:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "sendfile", full)
-    with pytest.raises(ResourceError, match="cannot write .*data: No space left"):
+    with pytest.raises(ResourceError, match=r"cannot write .*data: No space left"):
         fill_from(tmp_path / "data", tmp_path / "source.jpg")
 
 
