@@ -4,13 +4,14 @@ python -m benchmarks.economy [--trials 32] [--work FOLDER]    writes results/eco
 
 Both studies run on generated pedestrians with the same seed and the random sampler, so that they ask for the same
 trials; a trial breaks the limit on latency in both, but only the first finds that out before it trains. The limit is
-on the ratio to the baseline, far from that of any trial. In the end the files of each trial are timed again, those of
-both studies and the baseline in turns, and the two fronts are taken from these ratios, so that they do not depend on
-how quiet the machine was hours apart. FOLDER keeps the studies; the same command goes on with them.
+on the ratio to the baseline. In the end every distinct file is timed again, in turns with the baseline, and the two
+fronts are taken from these ratios: equal files have one latency, however the machine ran hours apart. FOLDER keeps the
+studies; the same command goes on with them.
 """
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,33 +87,41 @@ def complete(done: Study) -> dict[int, Record]:
     return {record.number: record for record in done.records() if record.status == "complete"}
 
 
-def ratios_in_turns(one: Study, other: Study) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Latency of each trial's file over the baseline's in both studies, all three taken in turns; fronts by these."""
+def files_of(done: Study) -> dict[int, str]:
+    """Hash of each complete trial's exported file."""
+    from reid.files import sha256_of
+
+    return {number: sha256_of(done.artifact(number) / "model.onnx") for number in complete(done)}
+
+
+def ratios_of_files(studies: Sequence[Study]) -> dict[str, float]:
+    """Hash of each distinct file -> its latency over the baseline's of the first study, both taken in turns."""
     import numpy as np
 
     from reid.config import Target
     from reid.runtime import open_artifact
     from reid.timing import DeviceLock, compare
-    from results.front import pareto_front
     from results.record import BASELINE_NUMBER
 
-    studies = (one, other)
-    found: list[dict[str, float]] = [{}, {}]
-    untrusted = []
-    for number in sorted(complete(one).keys() & complete(other).keys()):
-        folders = [*(study.artifact(number) for study in studies), one.artifact(BASELINE_NUMBER)]
-        runs = [open_artifact(folder / "model.onnx", Target()).timer() for folder in folders]
-        timing = compare(runs, lock=DeviceLock("cpu"))
-        untrusted += [] if timing.trusted else [number]
-        for ratios, rounds in zip(found, timing.rounds_ms[:2], strict=True):
-            ratios[str(number)] = float(np.median(rounds / timing.rounds_ms[2]))
-    said = []
-    for study, ratios in zip(studies, found, strict=True):
-        points = [(study.record(int(name)).metrics["mAP"], ratio) for name, ratio in ratios.items()]
-        best = pareto_front(points, ["maximize", "minimize"])
-        front = [int(name) for name, wanted in zip(ratios, best, strict=True) if wanted]
-        said.append({"retimed_ratio": ratios, "front": front, "retimed_untrusted": untrusted})
-    return said[0], said[1]
+    folders = {h: study.artifact(number) for study in studies for number, h in files_of(study).items()}
+    dense = open_artifact(studies[0].artifact(BASELINE_NUMBER) / "model.onnx", Target()).timer()
+    found = {}
+    for file, folder in folders.items():
+        run = open_artifact(folder / "model.onnx", Target()).timer()
+        rounds = compare([run, dense], lock=DeviceLock("cpu")).rounds_ms
+        found[file] = float(np.median(rounds[0] / rounds[1]))
+    return found
+
+
+def front_by(done: Study, ratio_of_file: dict[str, float]) -> dict[str, Any]:
+    """The front of a study where each file has one latency, whenever it was exported."""
+    from results.front import pareto_front
+
+    ratios = {number: ratio_of_file[file] for number, file in files_of(done).items()}
+    points = [(done.record(number).metrics["mAP"], ratio) for number, ratio in ratios.items()]
+    best = pareto_front(points, ["maximize", "minimize"])
+    front = [number for number, wanted in zip(ratios, best, strict=True) if wanted]
+    return {"retimed_ratio": {str(number): ratio for number, ratio in ratios.items()}, "front": front}
 
 
 def main() -> None:
@@ -125,7 +134,6 @@ def main() -> None:
     one_thread()
     from reid.data.prepare import prepare_synthetic
     from reid.data.synthetic import SyntheticOptions
-    from reid.files import sha256_of
 
     root = given.work or Path(tempfile.mkdtemp(prefix="economy-"))
     if not (root / "data").exists():
@@ -133,21 +141,29 @@ def main() -> None:
     one = study(root / "with", root / "data", given.trials, "search.trial:run")
     other = study(root / "without", root / "data", given.trials, "benchmarks.economy:without")
     found = {"with": figures(one), "without": figures(other)}
-    for name, retimed in zip(found, ratios_in_turns(one, other), strict=True):
-        found[name] |= retimed
+    ratio_of_file = ratios_of_files((one, other))
+    found["with"] |= front_by(one, ratio_of_file)
+    found["without"] |= front_by(other, ratio_of_file)
     spent, alone = found["with"], found["without"]
-    files = [{n: sha256_of(s.artifact(n) / "model.onnx") for n in complete(s)} for s in (one, other)]
-    shared = spent["mAP"].keys() & alone["mAP"].keys()
+    files, others = files_of(one), files_of(other)
+    shared = files.keys() & others.keys()
     write_result(
         "economy",
         {
             "trials": given.trials,
             "limit": f"latency_ratio <= {LIMIT}",
             "same_trials": [r.params for r in one.records()] == [r.params for r in other.records()],
-            "same_outcomes": [r.status for r in one.records()] == [r.status for r in other.records()],
-            "same_files": files[0] == files[1],
+            "other_outcome": [
+                number
+                for number in range(given.trials)
+                if one.record(number).status != other.record(number).status
+            ],
+            "complete_in_both": len(shared),
+            "same_files": all(files[number] == others[number] for number in shared),
             "same_front": spent["front"] == alone["front"],
-            "largest_difference_in_mAP": max(abs(spent["mAP"][n] - alone["mAP"][n]) for n in shared),
+            "largest_difference_in_mAP": max(
+                abs(spent["mAP"][str(n)] - alone["mAP"][str(n)]) for n in shared
+            ),
             **{
                 f"without_over_with_{name}": alone[name] / spent[name]
                 for name in ("training_s", "training_processor_s", "all_stages_s")

@@ -208,12 +208,12 @@ def test_sizes_of_images_have_colours_of_their_own(opened: Opened, study: Study,
     for look in ("colour", "shape"):
         opened.page.locator(f'select[data-look="{look}"]').select_option("input_size")
     opened.settle()
-    marks = opened.page.evaluate(
-        """() => document.querySelector("#plot").data.filter((t) => (t.name || "").startsWith("input size"))
-            .map((t) => [t.name, [t.marker.color].flat()[0], [t.marker.symbol].flat()[0]])"""
+    keys = opened.page.evaluate(
+        """() => document.querySelector("#plot").data.filter((t) => (t.name || "").startsWith("input_size"))
+            .map((t) => [t.name, t.marker.symbol || t.marker.color])"""
     )
-    assert len(marks) == 3, marks  # with those that have none
-    assert [len({mark[at] for mark in marks}) for at in range(3)] == [3, 3, 3], marks
+    assert len(keys) == 6, keys  # two sizes and none, by colour and by shape
+    assert len({mark for _, mark in keys}) == 6, keys
     opened.quiet()
 
 

