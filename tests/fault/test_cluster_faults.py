@@ -99,7 +99,9 @@ def test_t7_a_node_dies_and_one_comes(
 ) -> None:
     cluster = keeper(1, 1)
     address = cluster.tell("add 3")
-    driver = drive(12, "--address", address, "--gpus-per-trial", "1", environment=cluster.variables)
+    trials = 24  # of half a second each: the others must not be done before the new node has a worker
+    options = ("--address", address, "--gpus-per-trial", "1")
+    driver = drive(trials, *options, sleep_s=0.5, environment=cluster.variables)
     wait_until(lambda: len(runs(executions)) >= 4, driver)
     cluster.tell("kill 2")
     killed_at = time.time()
@@ -107,13 +109,13 @@ def test_t7_a_node_dies_and_one_comes(
     said = finish(driver)
     assert driver.returncode == 0, said
     study = open_study(tmp_path / "study")
-    assert [record.number for record in study.records()] == list(range(12))
+    assert [record.number for record in study.records()] == list(range(trials))
     assert {record.status for record in study.records()} == {"complete"}
     assert study.started() == ()
     ran = runs(executions)
     again = [run for run in ran if run["attempt"] > 1]
     assert 0 <= len(again) <= 1, "one trial at most ran on the lost node"
-    assert sum(attempts(executions)[number] for number in range(12)) == 12 + len(again)
+    assert sum(attempts(executions)[number] for number in range(trials)) == trials + len(again)
     nodes = {run["raylet"] for run in ran}
     assert len(nodes) == 4, "the added node is used"
     lost = nodes - {run["raylet"] for run in ran if run["at"] > killed_at + 0.5}
