@@ -139,11 +139,10 @@ def report_data(study: Snapshot) -> dict[str, Any]:
         baseline: its metrics, or None; suggested: number of the trial that `pick` chooses without a wish.
         metrics, params, stages: names, in the order in which a trial's figures stand.
         shared: settings that all trials have in common.
-        trials: {n, kind, metrics: [figure or None], params: [value or None], stages: [[index of the name,
-            seconds, 0 if computed, 1 if cached, 2 if not
-            finished, number of the content key or -1]], violations, error: [kind, message],
-            attempt, repeats: {metric: values, the record's first}, gone: true where its files were removed}; what is
-            empty is left out.
+        trials: {n, kind, metrics: [figure or None], params: [value or None], stages: [[index of the name, seconds,
+            0 computed, 1 cached or 2 not finished, number of the content key or -1]], violations, error: [kind,
+            message], attempt, repeats: {metric: values, the record's first}, gone: true where its files were
+            removed}; what is empty is left out.
         hypervolume: [trials, hours, volume] by time, or None; importance: {metric: {trials, shares: [[name,
             share, chance]]}}; ledger: as `results.page_story.ledger`.
         details: number of the trial as text -> what a click shows (`results.page_detail.detail`).

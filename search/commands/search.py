@@ -11,7 +11,7 @@ from results import open_study
 from search.console import errors
 from search.disk import DiskLimits, parse_bytes
 from search.failures import MAX_IDENTICAL_FAILURES
-from search.halving import with_evaluations
+from search.halving import HalvingSettings, with_evaluations
 from search.jobs import Resources
 from search.opening import Data, check_begun
 from search.options import parse_halving, parse_settings
@@ -94,22 +94,8 @@ def search(
     check_space(wanted)
     found = _data(data, wanted)
     if dry_run:
-        from results.remote import is_remote
-        from search.dry_run import dry_run as rehearse
-        from search.session import check_request
-
-        check_request(trials, seed, sampler)
-        if halving is not None:
-            wanted = with_evaluations(wanted, halving)
-        if not is_remote(study):
-            check_begun(Path(study), wanted, found, seed)
-        rehearse(
-            study,
-            wanted,
-            found,
-            trials=trials,
-            threads=cpus_per_trial,
-            say=lambda line: errors.print(line, markup=False),
+        _rehearse(
+            study, wanted, found, halving, trials=trials, seed=seed, sampler=sampler, threads=cpus_per_trial
         )
         return
     # Late, because torch and ray take seconds to load: a typing error should not.
@@ -136,6 +122,32 @@ def search(
         console=errors,
     )
     errors.print(f"next: reid-pareto front {done.place}  or  reid-pareto report {done.place}", markup=False)
+
+
+def _rehearse(
+    study: str,
+    space: spaces.Space,
+    data: Data,
+    halving: HalvingSettings | None,
+    *,
+    trials: int,
+    seed: int | None,
+    sampler: str | None,
+    threads: int,
+) -> None:
+    """Refuse what the search would refuse before it begins, then try everything at a tiny size."""
+    from results.remote import is_remote
+    from search.dry_run import dry_run
+    from search.session import check_request
+
+    check_request(trials, seed, sampler)
+    if halving is not None:
+        space = with_evaluations(space, halving)
+    if not is_remote(study):
+        check_begun(Path(study), space, data, seed)
+    dry_run(
+        study, space, data, trials=trials, threads=threads, say=lambda line: errors.print(line, markup=False)
+    )
 
 
 def _data(root: Path | None, space: spaces.Space) -> Data:

@@ -1,7 +1,7 @@
 """A small study as a search leaves it, with real ONNX files, for the rooms that read it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,24 @@ def embedder(path: Path) -> Embed:
         return np.asarray(session.run(None, {"images": pixels})[0])
 
     return embed
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from tests.results.browser import chromium  # where it is missing, only tests of the page are skipped
+
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Any]:
+    """A new tab."""
+    from tests.results.browser import Opened
+
+    page = browser.new_page(viewport={"width": 1300, "height": 1100})
+    yield Opened(page)
+    page.close()
 
 
 @pytest.fixture
