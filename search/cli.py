@@ -2,45 +2,85 @@
 
 import logging
 import sys
+from importlib import import_module, metadata
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from reid.errors import ReidParetoError
-from search.commands.add_timings import add_timings
-from search.commands.bench import bench
-from search.commands.data import data_app
-from search.commands.demo import demo
-from search.commands.doctor import doctor
-from search.commands.evaluate import evaluate
-from search.commands.export_target import export_target
-from search.commands.front import front
-from search.commands.pick import pick
-from search.commands.report import report
-from search.commands.review import review
-from search.commands.search import search
-from search.commands.simulate import simulate
-from search.commands.status import status
-from search.commands.train import train
-from search.commands.trial import trial
-from search.commands.verify import verify
 from search.console import errors
 from search.interrupt import INTERRUPTED
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "app", "main"]
+
+COMMANDS = {
+    "demo": "Search, report, pick and verify on generated pedestrians; run it again to resume.",
+    "data": "Prepare a dataset or look into a prepared one.",
+    "train": "Train a dense network, export it, evaluate it on held-out identities and time it.",
+    "evaluate": "Embed query and gallery with the file itself and rank them: mAP and CMC, protocol stated.",
+    "trial": "Train, prune, slim, finetune, quantize, export, evaluate and time one configuration.",
+    "search": "Search a space for the accuracy-latency front; the same command resumes an interrupted study.",
+    "simulate": "Run a search against a table of real trials, in virtual time: how its hypervolume grows.",
+    "status": "Say how far a study is: trials by outcome, front, baseline, failures, cost.",
+    "front": "List the trials that no other beats in all objectives at once.",
+    "report": "Write a self-contained page to choose a trial on, the front as a picture, or both.",
+    "review": "Serve the report on this machine, updated as trials are committed, with buttons that make packages.",
+    "pick": "Choose a trial and package it: within a latency the most accurate, within an accuracy the fastest.",
+    "verify": "Check every file of a package against its hash, then its embeddings against the stored ones.",
+    "bench": "Time packages on this machine in turns, with the device to themselves, and compare each with the first.",
+    "add-timings": "Merge latencies that `bench --json` took on another machine into a study, as facts.",
+    "export-target": "Convert the network of a package for another runtime, prove it and pack it anew.",
+    "doctor": "Say which devices, runtimes and int8 instructions this machine has, and whether its timing lock works.",
+}
+"""What each command does, in a line; `search.commands.<name>` holds it as a function or an app called <name>."""
+
+
+class Commands(TyperGroup):
+    """The commands; each is imported when it is called, so that none waits for the libraries of another."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that the arguments name, imported."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if name is None else _imported(name), rest
+
+
+def _imported(name: str) -> Any:
+    identifier = name.replace("-", "_")
+    found = getattr(import_module(f"search.commands.{identifier}"), identifier)
+    if not isinstance(found, typer.Typer):
+        single = typer.Typer(add_completion=False)
+        single.command(name)(found)
+        found = single
+    return typer.main.get_command(found)
+
 
 app = typer.Typer(
     name="reid-pareto",
+    cls=Commands,
     help="Compression search for person re-identification networks: an accuracy-latency front of real trials.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(data_app, name="data")
-for command in (
-    demo, train, evaluate, trial, search, simulate, status, front, report, review, pick, verify, bench, add_timings,
-    export_target, doctor,
-):  # fmt: skip
-    app.command()(command)
+for name, line in COMMANDS.items():
+    app.command(name, help=line)(lambda: None)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"reid-pareto {metadata.version('reid-pareto')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 def main() -> None:

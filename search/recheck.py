@@ -15,7 +15,6 @@ from reid.data import ReIDDataset, load_dataset, split_validation
 from reid.errors import ConfigError, ReidParetoError
 from reid.export import MODEL_FILE
 from reid.runtime import open_artifact
-from reid.steps.score import metrics_of, score_file
 from reid.timing import Comparison
 from results import commit_fact
 from results.package import figures_on_test
@@ -128,11 +127,15 @@ def _dataset(study: Study, root: Path) -> ReIDDataset:
 def _precision(record: Record, folder: Path, target: Target, dataset: ReIDDataset) -> Any:
     config = TrialConfig.from_dict(record.config)
     split = split_validation(dataset, config.validation_share, config.seed)
+    from reid.steps.score import score_file  # here, because torch is slow to import
+
     ranking = score_file(folder / MODEL_FILE, target, dataset.root, split.val_query, split.val_gallery)
     return ranking.average_precision
 
 
 def _on_test(folder: Path, target: Target, dataset: ReIDDataset) -> dict[str, Any]:
+    from reid.steps.score import metrics_of, score_file  # here, because torch is slow to import
+
     ranking = score_file(folder / MODEL_FILE, target, dataset.root, dataset.query, dataset.gallery)
     return {
         "metrics": metrics_of(ranking),

@@ -24,7 +24,7 @@ def add_timings(
         ),
     ] = None,
 ) -> None:
-    """Merge latencies that `bench --json` took on another machine into a study, as facts beside its trials.
+    """Merge latencies that `bench --json` took on another machine into a study, as facts.
 
     Networks are told by the hash of their file. Records are not touched; the same file again changes nothing.
 

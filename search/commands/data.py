@@ -23,9 +23,9 @@ from reid.data.tree import TreeOptions
 from reid.errors import ConfigError
 from search.console import errors, out, print_json
 
-__all__ = ["data_app", "inspect", "prepare"]
+__all__ = ["data", "inspect", "prepare"]
 
-data_app = typer.Typer(help="Prepare a dataset or look into a prepared one.", no_args_is_help=True)
+data = typer.Typer(help="Prepare a dataset or look into a prepared one.", no_args_is_help=True)
 
 _MOST_BAD_SHOWN = 20
 _DEFAULTS = SyntheticOptions()
@@ -43,7 +43,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
 """Options that each dataset takes, besides --to and --json."""
 
 
-@data_app.command()
+@data.command()
 def prepare(
     name: Annotated[str, typer.Argument(help=f"Dataset: {', '.join(sorted(DATASETS))}.")],
     to: Annotated[Path, typer.Option("--to", help="Folder to make; absent or empty.")],
@@ -119,7 +119,7 @@ def prepare(
         _show_prepared(prepared)
 
 
-@data_app.command()
+@data.command()
 def inspect(
     data: Annotated[Path, typer.Argument(help="Folder of a prepared dataset.")],
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,

@@ -32,7 +32,7 @@ def review(
     ] = True,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
 ) -> None:
-    """Serve the report on this machine alone, updated as trials are committed, with buttons that make packages.
+    """Serve the report on this machine, updated as trials are committed, with buttons that make packages.
 
     The address holds a token: who has it can make packages in that folder. Ctrl-C ends it.
 

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from reid.errors import ConfigError, DataError
-from search.commands.data import data_app
+from search.commands.data import data as data_app
 
 TINY = ["--identities", "4", "--test-identities", "2", "--images-per-camera", "2", "--cameras", "2"]
 
