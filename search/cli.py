@@ -36,7 +36,7 @@ COMMANDS = {
 """What each command does, in a line; `search.commands.<name>` holds it as a function or an app called <name>."""
 
 
-class Commands(TyperGroup):
+class _Commands(TyperGroup):
     """The commands; each is imported when it is called, so that none waits for the libraries of another."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
@@ -57,7 +57,7 @@ def _imported(name: str) -> Any:
 
 app = typer.Typer(
     name="reid-pareto",
-    cls=Commands,
+    cls=_Commands,
     help="Compression search for person re-identification networks: an accuracy-latency front of real trials.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -74,7 +74,7 @@ def _say_version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(
+def _options(
     version: Annotated[
         bool,
         typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit."),

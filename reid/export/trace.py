@@ -1,22 +1,16 @@
-"""A torch network as an ONNX graph; the one module of this folder that needs torch."""
+"""A torch network as an ONNX graph; with `structure`, what of this folder needs torch."""
 
 import copy
-import warnings
-from collections.abc import Iterable
-from typing import Any, cast
 
 import onnx
+import onnxscript.optimizer
 import torch
 from torch import Tensor, nn
 
 from reid.errors import ArtifactError
+from reid.export.structure import structure_of, with_weights
 
 __all__ = ["trace"]
-
-# The exporter's native opset: an older one means a conversion, a newer one shuts out older runtimes.
-_OPSET = 18
-# The exporter specialises a dimension of 1, so the example batch is larger.
-_EXAMPLE_BATCH = 2
 
 
 class _UnitEmbedding(nn.Module):
@@ -51,28 +45,11 @@ def trace(model: nn.Module, height: int, width: int) -> onnx.ModelProto:
         ArtifactError: the network does something that ONNX cannot express.
     """
     network = _UnitEmbedding(copy.deepcopy(model).cpu()).eval()
-    images = torch.zeros(_EXAMPLE_BATCH, 3, height, width)
-    with warnings.catch_warnings():
-        # torch's own use of a class that torch deprecated.
-        warnings.filterwarnings(
-            "ignore", message=r"`isinstance\(treespec, LeafSpec\)`", category=FutureWarning
-        )
-        try:
-            program = torch.onnx.export(
-                network,
-                (images,),
-                input_names=["images"],
-                output_names=["embedding"],
-                opset_version=_OPSET,
-                dynamo=True,
-                verbose=False,
-                dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
-            )
-        except torch.onnx.errors.OnnxExporterError as error:
-            raise ArtifactError(
-                f"cannot export {type(model).__name__}: {str(error).splitlines()[0]}"
-            ) from error
-    graph = cast(Any, program).model_proto
+    try:
+        structure = structure_of(network, height, width)
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise ArtifactError(f"cannot export {type(model).__name__}: {str(error).splitlines()[0]}") from error
+    graph = onnxscript.optimizer.optimize(with_weights(structure, network))
     _forget_origin(graph)
     return graph
 
@@ -81,7 +58,6 @@ def _forget_origin(model: onnx.ModelProto) -> None:
     """Remove the exporter's notes: they name source files of this machine and differ between runs."""
     graph = model.graph
     del graph.value_info[:]  # every runtime infers these shapes
-    noted: Iterable[Any] = (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer)
-    for item in noted:
+    for item in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
         item.ClearField("doc_string")
         item.ClearField("metadata_props")
