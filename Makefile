@@ -8,6 +8,8 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 DEMO ?= demo
+# Where torch comes from; without a GPU https://download.pytorch.org/whl/cpu, or pip fetches gigabytes of CUDA.
+TORCH_INDEX ?=
 TRIALS ?= 8
 
 .PHONY: install install-dev s3 demo test unit lint type bench clean
@@ -18,7 +20,7 @@ install-dev: $(VENV)/.installed-dev
 # torch goes first and pinned: an open range would fetch gigabytes of CUDA libraries on a machine without a GPU.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	touch $@
 

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
+import reid.steps.score
 import search.recheck
 from reid.data import ReIDDataset, decode_images, load_dataset, split_validation
 from reid.data.prepare import prepare_synthetic
@@ -101,13 +102,13 @@ def test_the_test_split_is_asked_once_after_the_winner_has_won_and_kept(
     study: Study, dataset: ReIDDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[str, bool]] = []
-    real = search.recheck.score_file
+    real = reid.steps.score.score_file
 
     def score(model: Path, target: Any, root: Path, query: Any, gallery: Any) -> Any:
         asked.append((model.parent.name, query is dataset.query or set(query) == set(dataset.query)))
         return real(model, target, root, query, gallery)
 
-    monkeypatch.setattr(search.recheck, "score_file", score)
+    monkeypatch.setattr(reid.steps.score, "score_file", score)
     made = picked(study, tmp_path / "first", zipped=True)
     names = ("000000", "000001", "000002")
     assert asked == [(name, on_test) for on_test in (False, True) for name in names]
