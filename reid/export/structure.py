@@ -4,7 +4,6 @@ import io
 import pickle
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +19,8 @@ _OPSET = 18
 # A number of images that no other size of a network is likely to be a multiple of.
 _PRIME = 97
 _MOST_KEPT = 4
+# Packages whose code does not change while a program runs; a network with a class of another is traced each time.
+_FIXED = ("reid", "torch", "torchvision")
 _KEPT: dict[bytes, onnx.ModelProto] = {}
 
 
@@ -92,8 +93,19 @@ def _export(network: nn.Module, images: Tensor, dynamic_shapes: dict[str, Any] |
 def _free_batch(graph: onnx.ModelProto, network: nn.Module) -> bool:
     """Free the number of images of a graph that was traced with `_PRIME` of them; False where sizes depend on it."""
     _flatten_what_remains(graph.graph)
-    if any((sizes % _PRIME == 0).any() for sizes in _whole_numbers(graph, network)):
+    attributes = [attribute for node in graph.graph.node for attribute in node.attribute]
+    if any(attribute.HasField("g") or attribute.graphs for attribute in attributes):
         return False
+    weights = network.state_dict()
+    for array in (
+        *(numpy_helper.to_array(one) for one in graph.graph.initializer if one.name not in weights),
+        *(_array(attribute) for attribute in attributes),
+    ):
+        whole = np.issubdtype(array.dtype, np.integer)
+        if any(side % _PRIME == 0 for side in array.shape if side) or (
+            whole and (array[array != 0] % _PRIME == 0).any()
+        ):
+            return False
     for value in (*graph.graph.input, *graph.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     del graph.graph.value_info[:]
@@ -107,28 +119,33 @@ def _flatten_what_remains(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         shape = made_by.get(node.input[1]) if node.op_type == "Reshape" else None
         first = made_by.get(shape.input[0]) if shape is not None and shape.op_type == "Concat" else None
-        if first is not None and first.op_type == "Constant" and list(first.attribute[0].ints) == [_PRIME]:
+        if shape is None or first is None or _ints(first) != [_PRIME]:
+            continue
+        others = [_ints(made_by[name]) if name in made_by else [-1] for name in shape.input[1:]]
+        if not any(-1 in sizes for sizes in others):
             first.attribute[0].ints[:] = [-1]
 
 
-def _whole_numbers(graph: onnx.ModelProto, network: nn.Module) -> Iterator[np.ndarray[Any, Any]]:
-    """All sizes and places, other than 0, that the graph itself holds."""
-    weights = network.state_dict()
-    held = [numpy_helper.to_array(one) for one in graph.graph.initializer if one.name not in weights]
-    for node in graph.graph.node:
-        for attribute in node.attribute:
-            value = onnx.helper.get_attribute_value(attribute)
-            held.append(
-                numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else np.array(value)
-            )
-    for array in held:
-        if np.issubdtype(array.dtype, np.integer):
-            yield array[array != 0]
+def _ints(node: onnx.NodeProto) -> list[int]:
+    """What a constant holds; [-1], which may be any size, for another node."""
+    return list(node.attribute[0].ints) if node.op_type == "Constant" and node.attribute[0].ints else [-1]
+
+
+def _array(attribute: onnx.AttributeProto) -> np.ndarray[Any, Any]:
+    value = onnx.helper.get_attribute_value(attribute)
+    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else np.array(value)
 
 
 def _identity(network: nn.Module, height: int, width: int) -> bytes:
     """Everything of a network but the values of its weights; empty where it cannot be written down."""
-    weights = {id(value): (name, *value.shape) for name, value in network.state_dict(keep_vars=True).items()}
+    for module in network.modules():
+        if type(module).__module__.split(".")[0] not in _FIXED or "forward" in vars(module):
+            return b""
+    weights = {
+        id(value): (name, str(value.dtype), *value.shape)
+        for name, value in network.state_dict(keep_vars=True).items()
+        if isinstance(value, Tensor)
+    }
 
     class Pickler(pickle.Pickler):
         def persistent_id(self, item: object) -> object:
@@ -137,6 +154,6 @@ def _identity(network: nn.Module, height: int, width: int) -> bytes:
     written = io.BytesIO()
     try:
         Pickler(written).dump((network, height, width))
-    except (pickle.PicklingError, AttributeError, TypeError):
+    except Exception:  # a class may refuse in any way; it is traced each time then
         return b""
     return written.getvalue()

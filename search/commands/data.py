@@ -25,7 +25,9 @@ from search.console import errors, out, print_json
 
 __all__ = ["data", "inspect", "prepare"]
 
-data = typer.Typer(help="Prepare a dataset or look into a prepared one.", no_args_is_help=True)
+data = typer.Typer(
+    add_completion=False, help="Prepare a dataset or look into a prepared one.", no_args_is_help=True
+)
 
 _MOST_BAD_SHOWN = 20
 _DEFAULTS = SyntheticOptions()

@@ -43,9 +43,25 @@ class Flattened(nn.Module):
         return self.conv(images).flatten(1).reshape(-1, 97, 1).flatten(1)
 
 
+class Viewed(nn.Module):
+    """Says "what remains" in a shape that begins with the number of images."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        halves = images.view(images.shape[0], 6, -1).amax(2)
+        return halves.view(halves.size(0), -1)
+
+
+class Numbered(nn.Module):
+    """Holds one number for each image of the trace; no other number of images fits."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean((2, 3)) + torch.tensor([[0.5 + i] for i in range(images.shape[0])])
+
+
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(structure, "_KEPT", {})
+    monkeypatch.setattr(structure, "_FIXED", (*structure._FIXED, "tests"))
 
 
 @pytest.fixture
@@ -120,3 +136,34 @@ def test_what_cannot_be_written_down_is_traced_each_time(exports: list[int]) -> 
         network.hidden = lambda: None  # type: ignore[assignment]
         check(network)
     assert exports == [97, 97]
+
+
+def test_shapes_that_say_what_remains() -> None:
+    check(Viewed())
+
+
+def test_numbers_for_each_image_are_not_taken_for_weights(exports: list[int]) -> None:
+    trace(Numbered().eval(), *SIZE)
+    assert exports == [97, 2]
+
+
+def test_code_that_may_change_is_traced_each_time(
+    exports: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patched = Cut()
+    check(patched)
+    patched.forward = lambda images: 2 * patched.conv(images).amax((2, 3))  # type: ignore[method-assign]
+    check(patched)
+    monkeypatch.setattr(structure, "_FIXED", ("torch",))
+    check(Cut())
+    check(Cut())
+    assert len(exports) == 4
+
+
+def test_types_of_weights_belong_to_a_structure(exports: list[int]) -> None:
+    first, second = (nn.Sequential(Cut()) for _ in range(2))
+    second[0].register_buffer("other", torch.zeros(2, dtype=torch.float64))
+    first[0].register_buffer("other", torch.zeros(2, dtype=torch.float32))
+    check(first)
+    check(second)
+    assert len(exports) == 2
