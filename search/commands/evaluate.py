@@ -37,7 +37,7 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="test, or validation as a study splits it.")] = "test",
     validation_share: Annotated[float, typer.Option(help="Share held out, for --split validation.")] = 0.15,
-    seed: Annotated[int, typer.Option(help="Of the validation split, and of what is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the validation split, and of what is drawn.")] = 0,
     flip: Annotated[bool, typer.Option("--flip", help="Add the embedding of the mirror image.")] = False,
     scales: Annotated[str, typer.Option(help="Add embeddings at these areas; state dicts only.")] = "1",
     multi_query: Annotated[

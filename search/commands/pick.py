@@ -51,7 +51,7 @@ def pick(
 
     Without a limit the knee of the front is taken. The choice and its runners-up are timed again in turns and compared
     query by query on the validation identities; of those that cannot be told apart the smallest wins. The test split
-    is evaluated for the winner and decides nothing.
+    is evaluated for all of them afterwards and decides nothing.
 
     Example: reid-pareto pick runs/market --max latency_ms=5 --max-drop mAP=0.02 --out packages/door-camera
     """

@@ -24,9 +24,13 @@ def report(
     """
     if out is None and png is None and svg is None:
         raise ConfigError("report writes nothing: give --out report.html, --png front.png or --svg front.svg")
-    for path, suffix in ((png, ".png"), (svg, ".svg")):
-        if path is not None and path.suffix.lower() != suffix:
-            raise ConfigError(f"--{suffix[1:]} {path} must end in {suffix}")
+    for option, path, suffixes in (
+        ("out", out, (".html", ".htm")),
+        ("png", png, (".png",)),
+        ("svg", svg, (".svg",)),
+    ):
+        if path is not None and path.suffix.lower() not in suffixes:
+            raise ConfigError(f"--{option} {path} must end in {suffixes[0]}")
     opened = open_study(study)
     if out is not None:
         from results.report import write_report  # here, because plotly is slow to import

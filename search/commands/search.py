@@ -121,7 +121,10 @@ def search(
         disk=disk,
         console=errors,
     )
-    errors.print(f"next: reid-pareto front {done.place}  or  reid-pareto report {done.place}", markup=False)
+    errors.print(
+        f"next: reid-pareto front {done.place}  or  reid-pareto report {done.place} --out report.html",
+        markup=False,
+    )
 
 
 def _rehearse(

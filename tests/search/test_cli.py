@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from reid.errors import ConfigError
 from search import cli
 
 
@@ -51,3 +52,11 @@ def test_what_trains_nothing_starts_without_torch(command: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_report_does_not_overwrite_what_is_no_page(tmp_path: Path) -> None:
+    place = tmp_path / "study.json"
+    place.write_text("kept")
+    with pytest.raises(ConfigError, match=r"--out .*study\.json must end in \.html"):
+        CliRunner().invoke(cli.app, ["report", str(tmp_path), "--out", str(place)], catch_exceptions=False)
+    assert place.read_text() == "kept"
