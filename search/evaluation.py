@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reid.config import Target
+import spaces
+from reid.config import Target, TrialConfig
 from reid.data import ReIDDataset, Sample, split_validation
 from reid.errors import ConfigError, DataError
 from reid.evaluate import Protocol, Rerank, Spectral
@@ -14,12 +15,12 @@ from reid.evaluate.classifier import classify_run, classify_weights
 from reid.evaluate.embedder import Embedder, open_file, open_weights
 from reid.evaluate.examine import Examined
 from reid.evaluate.ranked_list import draw_ranked_lists, queries_to_show
-from reid.files import write_with
+from reid.files import read_json, write_with
 from reid.runtime import runtime_of
 from search.console import errors
 from search.options import parse_size
 
-__all__ = ["Picture", "Source", "chosen_protocol", "chosen_split"]
+__all__ = ["HoldOut", "Picture", "Source", "chosen_protocol", "chosen_split"]
 
 _USUAL_SIZE = "256x128"
 _FREE = ("synthetic",)
@@ -61,10 +62,23 @@ def chosen_protocol(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldOut:
+    """How validation identities are held out of the training set.
+
+    Attributes:
+        share: of the identities, in (0, 1).
+        seed: that they are drawn by.
+    """
+
+    share: float
+    seed: int
+
+
 def chosen_split(
-    dataset: ReIDDataset, split: str, validation_share: float, seed: int, protocol: Protocol
+    dataset: ReIDDataset, split: str, hold_out: HoldOut | None, protocol: Protocol
 ) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    """Query and gallery of a split.
+    """Query and gallery of a split; `hold_out` says how validation identities are drawn.
 
     Raises:
         ConfigError: there is no such split.
@@ -77,9 +91,9 @@ def chosen_split(
             f"{dataset.root} holds no multi-query images; prepare it from a source that has them (gt_bbox of "
             "Market-1501)"
         )
-    if split == "test":
+    if hold_out is None:
         return dataset.query, dataset.gallery
-    held_out = split_validation(dataset, validation_share, seed)
+    held_out = split_validation(dataset, hold_out.share, hold_out.seed)
     return held_out.val_query, held_out.val_gallery
 
 
@@ -117,7 +131,22 @@ class Source:
             return open_file(self.model, Target(runtime=runtime, threads=self.threads, batch=32))
         return open_weights(self.model, self._named_backbone(), self._size(), self.options)
 
-    def judge_classifier(self, dataset: ReIDDataset, validation_share: float, seed: int) -> Classification:
+    def hold_out(self, share: float | None, seed: int | None) -> HoldOut:
+        """As said; else as this network's training held out, where its package or RUN folder tells; else as usual.
+
+        Raises:
+            ConfigError: what the folder says of its training cannot be read.
+        """
+        exported = self.model.suffix in (".onnx", ".xml")
+        folder = self.model if self.model.is_dir() else self.model.parent if exported else None
+        trained = _training(folder) if folder and None in (share, seed) else {}
+        usual = TrialConfig()
+        return HoldOut(
+            share=trained.get("validation_share", usual.validation_share) if share is None else share,
+            seed=trained.get("seed", usual.seed) if seed is None else seed,
+        )
+
+    def judge_classifier(self, dataset: ReIDDataset, share: float | None, seed: int | None) -> Classification:
         """Accuracy of the classifier in a RUN folder or a state dict.
 
         Raises:
@@ -133,14 +162,15 @@ class Source:
                 f"{self.model} gives embeddings and has no classifier; give the folder that `reid-pareto train` "
                 "wrote, or a state dict with --backbone"
             )
+        hold_out = self.hold_out(share, seed)
         return classify_weights(
             self.model,
             self._named_backbone(),
             self._size(),
             self.options,
             dataset,
-            validation_share=validation_share,
-            seed=seed,
+            validation_share=hold_out.share,
+            seed=hold_out.seed,
         )
 
     def _size(self) -> tuple[int, int]:
@@ -163,6 +193,17 @@ class Source:
         if self.backbone is None:
             raise ConfigError(f"{self.model} is no ONNX file or package; a bare state dict needs --backbone")
         return self.backbone
+
+
+def _training(folder: Path) -> Mapping[str, Any]:
+    """Settings of the training whose outcome lies in `folder`; none where nothing tells them."""
+    run, package = folder / "config.json", folder / "reproduce.yaml"
+    try:
+        if run.is_file():
+            return TrialConfig.from_dict(read_json(run)).to_dict()
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"cannot read {run}: {error}; give --validation-share and --seed") from error
+    return spaces.load(str(package)).fixed if package.is_file() else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

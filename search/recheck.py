@@ -125,10 +125,10 @@ def _dataset(study: Study, root: Path) -> ReIDDataset:
 
 
 def _precision(record: Record, folder: Path, target: Target, dataset: ReIDDataset) -> Any:
-    config = TrialConfig.from_dict(record.config)
-    split = split_validation(dataset, config.validation_share, config.seed)
     from reid.steps.score import score_file  # here, because torch is slow to import
 
+    config = TrialConfig.from_dict(record.config)
+    split = split_validation(dataset, config.validation_share, config.seed)
     ranking = score_file(folder / MODEL_FILE, target, dataset.root, split.val_query, split.val_gallery)
     return ranking.average_precision
 

@@ -12,7 +12,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-__all__ = ["structure_of", "with_weights"]
+__all__ = ["forget", "structure_of", "with_weights"]
 
 # The exporter's native opset: an older one means a conversion, a newer one shuts out older runtimes.
 _OPSET = 18
@@ -45,6 +45,11 @@ def structure_of(network: nn.Module, height: int, width: int) -> onnx.ModelProto
     while len(_KEPT) > _MOST_KEPT:
         del _KEPT[next(iter(_KEPT))]
     return structure
+
+
+def forget() -> None:
+    """Keep none of the structures so far."""
+    _KEPT.clear()
 
 
 def with_weights(structure: onnx.ModelProto, network: nn.Module) -> onnx.ModelProto:

@@ -36,8 +36,12 @@ def evaluate(
         str | None, typer.Option(help="HEIGHTxWIDTH of a state dict; 256x128 when left out.")
     ] = None,
     split: Annotated[str, typer.Option(help="test, or validation as a study splits it.")] = "test",
-    validation_share: Annotated[float, typer.Option(help="Share held out, for --split validation.")] = 0.15,
-    seed: Annotated[int, typer.Option(min=0, help="Of the validation split, and of what is drawn.")] = 0,
+    validation_share: Annotated[
+        float | None, typer.Option(help="Share held out; as in the training of a package or RUN, else 0.15.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the held-out identities, likewise, and of what is drawn.")
+    ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Add the embedding of the mirror image.")] = False,
     scales: Annotated[str, typer.Option(help="Add embeddings at these areas; state dicts only.")] = "1",
     multi_query: Annotated[
@@ -80,16 +84,21 @@ def evaluate(
         dataset = load_dataset(dataset_name(data), data)
         _answer_classification(source.judge_classifier(dataset, validation_share, seed), json)
         return
+    if validation_share is not None and split != "validation":
+        raise ConfigError("--validation-share needs --split validation or --classification")
     picture = _picture(ranked_list, queries, data)
     own = {path: load_metric(path) for path in metric or []}
     dataset = load_dataset(dataset_name(data), data)
-    query, gallery = chosen_split(dataset, split, validation_share, seed, protocol)
+    hold_out = source.hold_out(validation_share, seed) if split == "validation" else None
+    query, gallery = chosen_split(dataset, split, hold_out, protocol)
     examined = examine(source.open(), dataset.root, query, gallery, protocol, dataset.multi_query)
     answer = _figures(examined.found.ranking(), split)
+    if hold_out is not None:
+        answer |= {"validation_share": hold_out.share, "seed": hold_out.seed}
     if own:
         answer["metrics"] = {path: apply_metric(own[path], path, examined.found) for path in own}
     if picture is not None:
-        picture.write(examined, seed)
+        picture.write(examined, seed or 0)
         answer["ranked_list"] = str(picture.path)
     _answer(answer, json)
 
@@ -120,9 +129,10 @@ def _answer(values: dict[str, Any], json: bool) -> None:
     for path, named in values.get("metrics", {}).items():
         figures = "  ".join(f"{name} {value:.6g}" for name, value in named.items())
         console.print(f"{path}: {figures}", markup=False)
+    drawn = f" (share {values['validation_share']}, seed {values['seed']})" if "seed" in values else ""
     console.print(
-        f"{values['split']} split, {values['queries']} queries, {values['skipped']} left out for want of a match; "
-        f"{values['protocol']}"
+        f"{values['split']} split{drawn}, {values['queries']} queries, {values['skipped']} left out for want of a "
+        f"match; {values['protocol']}"
     )
     if "ranked_list" in values:
         console.print(f"ranked lists in {values['ranked_list']}", markup=False)

@@ -167,3 +167,20 @@ def test_types_of_weights_belong_to_a_structure(exports: list[int]) -> None:
     check(first)
     check(second)
     assert len(exports) == 2
+
+
+def test_state_that_is_no_tensor() -> None:
+    class Extra(Cut):
+        def get_extra_state(self) -> dict[str, int]:
+            return {"version": 1}
+
+        def set_extra_state(self, state: dict[str, int]) -> None:
+            pass
+
+    check(Extra())
+
+
+def test_what_pickle_refuses_is_traced_all_the_same() -> None:
+    network = Cut()
+    nn.utils.parametrizations.weight_norm(network.conv)
+    check(network)

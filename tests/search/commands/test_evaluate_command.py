@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,21 @@ import numpy as np
 import pytest
 import torch
 import typer
+import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
-from reid.data import ReIDDataset, Sample, decode_images, load_dataset
+import search.evaluation
+from reid.data import ReIDDataset, Sample, decode_images, load_dataset, split_validation
 from reid.data.prepare import prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
 from reid.errors import ConfigError, DataError
 from reid.evaluate import rank, rank_distances, rerank, spectral_distances
+from reid.files import write_json
 from reid.models import build
 from reid.train import embed
 from search.commands import evaluate as command
+from tests.contract.deployment import tiny_artifact
 
 SIZE = (64, 32)
 APP = typer.Typer()
@@ -169,6 +174,7 @@ def test_classification(given: list[object]) -> None:
         (["--ranked-list", "lists.png", "--queries", "0"], "--queries must be at least 1"),
         (["--metric", "no_such_module_at_all:f"], "cannot be imported"),
         (["--split", "train"], "--split must be test or validation"),
+        (["--validation-share", "0.3"], "--validation-share needs --split validation"),
         (["--classification", "--flip"], "leave the options of retrieval out"),
         (["--set", "haed=linear"], "did you mean head"),
     ],
@@ -220,3 +226,38 @@ def test_a_network_that_is_not_there_is_bad_input(
 ) -> None:
     with pytest.raises(ConfigError, match="does not exist; name an ONNX file"):
         call(tmp_path / name, "--data", data, *more)
+
+
+def test_validation_identities_are_those_of_the_training(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[float, int]] = []
+
+    def split(dataset: ReIDDataset, share: float, seed: int) -> Any:
+        asked.append((share, seed))
+        return split_validation(dataset, 0.5, 0)
+
+    monkeypatch.setattr(search.evaluation, "split_validation", split)
+    tiny_artifact(tmp_path)
+    call_it = partial(call, tmp_path, "--data", data, "--split", "validation", "--threads", 1)
+    call_it()
+    space = {
+        "name": "one",
+        "dataset": "synthetic",
+        "fixed": {"validation_share": 0.34, "seed": 5},
+        "parameters": {"prune_rate": {"choice": [0.5]}},
+        "objectives": {"mAP": "maximize", "latency_ms": "minimize"},
+    }
+    (tmp_path / "reproduce.yaml").write_text(yaml.safe_dump(space))
+    assert "validation split (share 0.34, seed 5), " in call_it()
+    answer = json.loads(call_it("--seed", 6, "--json"))
+    assert (answer["validation_share"], answer["seed"]) == (0.34, 6)
+    write_json(tmp_path / "config.json", {"validation_share": 0.4, "seed": 3})
+    call_it()
+    call_it("--validation-share", 0.2, "--seed", 1)
+    assert asked == [(0.15, 0), (0.34, 5), (0.34, 6), (0.4, 3), (0.2, 1)]
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(
+        ConfigError, match=r"cannot read .*config\.json.*; give --validation-share and --seed"
+    ):
+        call_it()
