@@ -1,12 +1,13 @@
 """How long a network takes to become an ONNX graph, anew and again with other weights.
 
-    python -m benchmarks.export_time
+    python -m benchmarks.export_time [--rounds 3]
 
 Run from the repository. "free" is torch's exporter with a free number of images, the plain way;
 "first" is ours, "again" ours for a network that differs from the last in its weights only. In turns, one thread; the
-median of three. Writes results/export-time-<device>.json.
+median of the rounds. Writes results/export-time-<device>.json.
 """
 
+import argparse
 import time
 from collections.abc import Callable
 from functools import partial
@@ -23,18 +24,20 @@ from reid.models import build
 
 NETWORKS = ("resnet18", "osnet_x0_25")
 SIZE = (128, 64)
-ROUNDS = 3
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
     one_thread()
     trace(build("resnet18", 1), 64, 32)  # the first export of a process imports the exporter
-    write_result("export-time", {name: _times(name) for name in NETWORKS})
+    write_result("export-time", {name: _times(name, rounds) for name in NETWORKS})
 
 
-def _times(name: str) -> dict[str, Any]:
+def _times(name: str, rounds: int) -> dict[str, Any]:
     taken: dict[str, list[float]] = {"free": [], "first": [], "again": []}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         structure.forget()
         taken["free"].append(_seconds(partial(_plain, build(name, 1).eval())))
         for way in ("first", "again"):
