@@ -69,28 +69,28 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
     one_thread()
-    files = {name: Path(folder) / "model.onnx" for name, folder in map(_pair, options.networks)}
+    files = {name: folder / "model.onnx" for name, folder in map(named_folder, options.networks)}
     dataset = load_dataset(dataset_name(options.data), options.data)
     timed = time_beside_resnet18(files)
     ours = [_point(name, file, dataset, timed[name]["times_resnet18"]) for name, file in files.items()]
     write_result(
         "market-bar",
         {
-            "trusted": timed.pop("trusted"),
+            "trusted": timed["trusted"],
             "networks": [
                 {"name": one.name, "rank1": one.rank1, "mAP": one.mean_ap, **timed[one.name]} for one in ours
             ],
-            "bars": {str(times): bar(ours, times) for times in BARS},
-            "hypervolume": {"ours": area(ours), "table": area(TABLE)},
+            **figures_of_bars(ours),
         },
     )
     if options.picture:
         draw(ours, options.picture)
 
 
-def _pair(text: str) -> tuple[str, str]:
+def named_folder(text: str) -> tuple[str, Path]:
+    """NAME=FOLDER of the command line."""
     name, _, folder = text.partition("=")
-    return name, folder
+    return name, Path(folder)
 
 
 def time_beside_resnet18(files: dict[str, Path]) -> dict[str, Any]:
@@ -114,6 +114,14 @@ def time_beside_resnet18(files: dict[str, Path]) -> dict[str, Any]:
 def _point(name: str, file: Path, dataset: ReIDDataset, times_resnet18: float) -> Point:
     test = metrics_of(score_file(file, Target(), dataset.root, dataset.query, dataset.gallery))
     return Point(name, round(test["rank1"], 4), round(test["mAP"], 4), RESNET18_MS / times_resnet18)
+
+
+def figures_of_bars(ours: list[Point]) -> dict[str, Any]:
+    """What is reached at each bar, and the areas under both fronts."""
+    return {
+        "bars": {str(times): bar(ours, times) for times in BARS},
+        "hypervolume": {"ours": area(ours), "table": area(TABLE)},
+    }
 
 
 def bar(points: list[Point], times_resnet18: float) -> float:

@@ -24,7 +24,7 @@ from results.settle import Evidence, Settled, settle
 from results.study import Study
 from search.packages import compare_runtimes
 
-__all__ = ["Rechecked", "dataset_at_hand", "recheck"]
+__all__ = ["Rechecked", "dataset_at_hand", "recheck", "test_fact"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ def recheck(study: Study, choice: Choice, data: Path, say: Callable[[str], None]
         tests[record.number] = figures_on_test(study.test_record(record.number))
         if not tests[record.number]:
             say(f"evaluating trial {record.number} on the test split")
-            fact = _on_test(folder, target, dataset)
+            fact = test_fact(folder, target, dataset)
             tests[record.number] = figures_on_test(fact)
             doubts += _keep(study, record, "test", fact)
     return Rechecked(
@@ -133,7 +133,8 @@ def _precision(record: Record, folder: Path, target: Target, dataset: ReIDDatase
     return ranking.average_precision
 
 
-def _on_test(folder: Path, target: Target, dataset: ReIDDataset) -> dict[str, Any]:
+def test_fact(folder: Path, target: Target, dataset: ReIDDataset) -> dict[str, Any]:
+    """Figures of an artifact's folder on query and gallery, with the protocol, as the fact "test" of a trial."""
     from reid.steps.score import metrics_of, score_file  # here, because torch is slow to import
 
     ranking = score_file(folder / MODEL_FILE, target, dataset.root, dataset.query, dataset.gallery)

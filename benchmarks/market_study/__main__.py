@@ -1,0 +1,120 @@
+"""What a finished study on Market-1501 found, beside what people would use instead.
+
+    python -m benchmarks.market_study STUDY --data DATA [--log FILE] [--beside NAME=FOLDER ...]
+
+Evaluates the baseline and every member of the front on query and gallery, once, after the search is over: nothing is
+selected here. Times them in turns with dense fp32 ResNet-18 and the networks of `--beside`, folders that hold
+model.onnx, as benchmarks.market_bar does. Writes results/<study>-<device>.json, and beside this file <study>.parquet,
+<study>.log, the study's own picture <study>-front.png and the front over the table of others <study>-bar.png.
+"""
+
+import argparse
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import results
+from benchmarks.device import RESULTS, RESULTS_VARIABLE, one_thread, write_result
+from benchmarks.market_bar import (
+    RESNET18_MS,
+    Point,
+    draw,
+    figures_of_bars,
+    named_folder,
+    time_beside_resnet18,
+)
+from reid.config import Target
+from reid.data import ReIDDataset, load_dataset
+from reid.export import MODEL_FILE
+from reid.files import write_with
+from results.cost import saved_seconds, stage_seconds
+from results.front_image import write_front_png
+from results.package import figures_on_test
+from search.recheck import test_fact
+
+KEPT = RESULTS if RESULTS_VARIABLE in os.environ else Path(__file__).resolve().parent
+_FIGURES = ("mAP", "rank1", "latency_ms", "latency_p10_ms", "latency_p90_ms", "size_bytes", "macs")
+_PATHS = ("weights", "teacher")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--log", type=Path, help="what the search printed")
+    parser.add_argument("--beside", nargs="+", default=[], metavar="NAME=FOLDER")
+    options = parser.parse_args()
+    one_thread()
+    study = results.open_study(options.study)
+    name = options.study.name
+    dataset = load_dataset(study.definition["dataset"]["name"], options.data)
+    records = [record for record in (study.baseline, *study.front()) if record is not None]
+    rows = [{**row_of(record), "test": on_test(study, record.number, dataset)} for record in records]
+    files = {name_of(record.number): study.artifact(record.number) / MODEL_FILE for record in records}
+    others = {other: folder / MODEL_FILE for other, folder in map(named_folder, options.beside)}
+    timed = time_beside_resnet18(files | others)
+    ours = [point(row, timed[name_of(row["trial"])]["times_resnet18"]) for row in rows]
+    write_result(name, {**figures_of(study), **figures_of_bars(ours), "front": rows, "in_turns": timed})
+    write_with(KEPT / f"{name}.parquet", lambda path: pq.write_table(without_paths(study.table()), path))
+    write_front_png(study, KEPT / f"{name}-front.png")
+    draw(ours, KEPT / f"{name}-bar.png")
+    if options.log:
+        shutil.copyfile(options.log, KEPT / f"{name}.log")
+
+
+def on_test(study: results.Study, number: int, dataset: ReIDDataset) -> dict[str, float]:
+    """Figures of a trial's file on the test split; those that the study knows are not taken again."""
+    if not (known := figures_on_test(study.test_record(number))):
+        fact = test_fact(study.artifact(number), Target(), dataset)
+        results.commit_fact(study, number, "test", fact)
+        known = figures_on_test(fact)
+    return {name: round(value, 4) for name, value in known.items()}
+
+
+def name_of(number: int) -> str:
+    """How a trial is called in tables and pictures."""
+    return "baseline" if number < 0 else f"trial {number}"
+
+
+def row_of(record: results.Record) -> dict[str, Any]:
+    """What is worth printing of a record."""
+    metrics = {name: float(f"{record.metrics[name]:.5g}") for name in _FIGURES if name in record.metrics}
+    return {"trial": record.number, "params": record.params, "validation_and_cost": metrics}
+
+
+def point(row: dict[str, Any], times_resnet18: float) -> Point:
+    """A row of the front as a point beside the table."""
+    size = "x".join(map(str, row["params"].get("input_size", ())))
+    name = " ".join(filter(None, (name_of(row["trial"]), size)))
+    return Point(name, row["test"]["rank1"], row["test"]["mAP"], RESNET18_MS / times_resnet18)
+
+
+def figures_of(study: results.Study) -> dict[str, Any]:
+    """What became of the trials, and what they cost."""
+    records = study.records()
+    return {
+        "trials": dict(Counter(record.status for record in records)),
+        "trusted_latencies": sum(record.latency_trusted for record in records),
+        "stage_seconds": {stage: round(took, 1) for stage, took in stage_seconds(records).items()},
+        "saved_by_cache_seconds": round(saved_seconds(records), 1),
+    }
+
+
+def without_paths(table: pa.Table) -> pa.Table:
+    """The table without the machine's paths and host."""
+    configs = [json.loads(text) for text in table["config"].to_pylist()]
+    for config in configs:
+        config.update({key: Path(config[key]).name for key in _PATHS if config.get(key)})
+    index = table.schema.get_field_index("config")
+    shown = pa.array([json.dumps(config) for config in configs])
+    return table.set_column(index, "config", shown).drop_columns(["worker"])
+
+
+if __name__ == "__main__":
+    main()
