@@ -4,7 +4,7 @@ The records are the only truth (DESIGN section 4). Every file is checked against
 read, and nothing here writes; the write side is results/store.py.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from results.hypervolume import hypervolume
 from results.manifest import verify_folder
 from results.record import BASELINE_NUMBER, Record
 from results.remote import Remote, is_remote, open_remote
+from results.retimed import last_session, retimed
 from results.sealed import read_sealed
 from results.table import table_of
 
@@ -82,13 +83,13 @@ class Study:
 
     @property
     def baseline(self) -> Record | None:
-        """The dense fp32 network of the study, once it was run.
+        """The dense fp32 network of the study, once it was run, with the figures of the last timing session.
 
         Raises:
             StudyDamaged: its record cannot be read. Not with `salvage`.
         """
         place = {BASELINE_NUMBER: layout.record_path(self.path, BASELINE_NUMBER)}
-        return next(_read_each(place, _read_record, self.salvage), None)
+        return next(self._as_timed(_read_each(place, _read_record, self.salvage)), None)
 
     @property
     def reference_point(self) -> dict[str, float] | None:
@@ -109,12 +110,24 @@ class Study:
         return known if metrics and len(known) == len(point) else None
 
     def records(self) -> list[Record]:
-        """All committed trials without the baseline, by number.
+        """All committed trials without the baseline, by number, with the figures of the last timing session.
 
         Raises:
             StudyDamaged: a record is torn, altered or of a newer schema; names the file. Not with `salvage`.
         """
-        return list(_read_each(layout.record_paths(self.path), _read_record, self.salvage))
+        return list(self._trials())
+
+    def _trials(self) -> Iterator[Record]:
+        return self._as_timed(_read_each(layout.record_paths(self.path), _read_record, self.salvage))
+
+    def _as_timed(self, records: Iterable[Record]) -> Iterator[Record]:
+        session = last_session(self.path)
+        of_baseline = None if session is None else self.fact(BASELINE_NUMBER, session)
+        for record in records:
+            if session is None or of_baseline is None:
+                yield record
+            else:
+                yield retimed(record, self.fact(record.number, session), of_baseline["timed_at"])
 
     def refresh(self) -> None:
         """Fetch what an object store has got since the study was opened; a folder is read anew anyway.
@@ -137,9 +150,10 @@ class Study:
             StudyDamaged: its record cannot be read.
         """
         try:
-            return _read_record(layout.record_path(self.path, number), number)
+            record = _read_record(layout.record_path(self.path, number), number)
         except FileNotFoundError as error:
             raise ConfigError(f"{self.path} has no committed trial {number}") from error
+        return next(self._as_timed([record]))
 
     def test_record(self, number: int) -> dict[str, Any] | None:
         """Figures of a trial on the test split, or None while they were not taken."""
@@ -193,7 +207,7 @@ class Study:
     def table(self) -> pa.Table:
         """All committed trials as one table, a row each (columns: `results.table.table_of`)."""
         # One record at a time: together they take many times the memory of their rows.
-        return table_of(_read_each(layout.record_paths(self.path), _read_record, self.salvage))
+        return table_of(self._trials())
 
     def artifact(self, number: int) -> Path:
         """The folder of a trial's exported file, every file compared with its manifest.

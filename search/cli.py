@@ -30,6 +30,7 @@ COMMANDS = {
     "verify": "Check every file of a package against its hash, then its embeddings against the stored ones.",
     "bench": "Time packages on this machine in turns, with the device to themselves, and compare each with the first.",
     "add-timings": "Merge latencies that `bench --json` took on another machine into a study, as facts.",
+    "retime": "Time every network of a study again on this machine, in turns, and let these latencies count.",
     "export-target": "Convert the network of a package for another runtime, prove it and pack it anew.",
     "doctor": "Say which devices, runtimes and int8 instructions this machine has, and whether its timing lock works.",
 }

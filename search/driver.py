@@ -17,6 +17,7 @@ from results import Record, Study, commit, commit_artifact, note_started
 from results.layout import artifact_folder, work_folder
 from results.record import BASELINE_NUMBER, utc_now
 from results.reserve import Reserve, disk_is_full
+from results.retimed import timed_on
 from search.disk import ArtifactKeeper, DiskLimits
 from search.failures import MAX_IDENTICAL_FAILURES, FailureRun
 from search.feedback import tell_of
@@ -143,7 +144,7 @@ class Driver:
     def _settle_limits(self, baseline: Record) -> None:
         """Make the limits absolute; only then can the sampler be told anything."""
         self._baseline = baseline
-        self._limits = resolve_limits(self._space, baseline.metrics)
+        self._limits = resolve_limits(self._space.parsed_limits(), baseline.metrics)
         objectives = list(self._space.objectives)
         warm = told_before(self._study.definition.get("warm_start", ()), objectives, self._limits)
         told = [*warm, *(tell_of(record, objectives, self._limits) for record in self._records)]
@@ -195,7 +196,7 @@ class Driver:
             "reference": str(artifact_folder(self._study.path.resolve(), BASELINE_NUMBER))
             if baseline
             else None,
-            "baseline_worker": baseline.worker if baseline else {},
+            "kernel_host": timed_on(baseline) if baseline else None,
             "kernel_ms_at_start": baseline.checks.get("kernel_ms") if baseline else None,
             "early_stopping": self._halving is not None,
             "cache_limit_bytes": self._disk.cache_bytes,

@@ -1,13 +1,13 @@
 """From a space and chosen values to the configuration of a trial."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from reid.config import Limit, Target, TrialConfig, reject_unknown
 from reid.errors import ConfigError
-from spaces import Space, parse_space
+from spaces import LimitText, Space, parse_space
 
 __all__ = [
     "FOOTPRINT_METRICS",
@@ -163,17 +163,17 @@ def absolute_limits(space: Space) -> tuple[Limit, ...]:
     return tuple(Limit(metric=metric, operator=operator, value=value) for metric, operator, value in found)
 
 
-def resolve_limits(space: Space, baseline: Mapping[str, float]) -> tuple[Limit, ...]:
-    """The limits of a space in absolute terms.
+def resolve_limits(limits: Iterable[LimitText], baseline: Mapping[str, float]) -> tuple[Limit, ...]:
+    """Limits in absolute terms.
 
     Args:
-        space: has them as text.
+        limits: of a space.
         baseline: figures of the dense baseline.
 
     Raises:
         ConfigError: a relative limit names a figure that the baseline does not have.
     """
-    resolved = (limit.resolve(baseline) for limit in space.parsed_limits())
+    resolved = (limit.resolve(baseline) for limit in limits)
     return tuple(Limit(metric=metric, operator=operator, value=value) for metric, operator, value in resolved)
 
 

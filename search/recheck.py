@@ -20,6 +20,7 @@ from results import commit_fact
 from results.package import figures_on_test
 from results.pick import Choice
 from results.record import Record, utc_now
+from results.retimed import timed_on
 from results.settle import Evidence, Settled, settle
 from results.study import Study
 from search.packages import compare_runtimes
@@ -85,7 +86,7 @@ def recheck(study: Study, choice: Choice, data: Path, say: Callable[[str], None]
     target = Target.from_dict(choice.record.config.get("target", {}))
     say(f"timing trials {numbers} in turns")
     timing = compare_runtimes([open_artifact(folder, target) for folder in folders], target)
-    same_machine = all(record.worker.get("host") == socket.gethostname() for record in candidates)
+    same_machine = all(timed_on(record) == socket.gethostname() for record in candidates)
     evidence = {}
     for index, record in enumerate(candidates):
         say(f"evaluating trial {record.number} on the validation identities")

@@ -26,7 +26,7 @@ def run(job: Job, contact: Contact) -> dict[str, Any]:
     """Run the pipeline for a job of the driver; what the study has cached is taken from there.
 
     Args:
-        job: its payload holds config, study, data_root, limits, reference, baseline_worker, kernel_ms_at_start,
+        job: its payload holds config, study, data_root, limits, reference, kernel_host, kernel_ms_at_start,
             early_stopping and cache_limit_bytes.
         contact: to the driver: told each step and stage, and asked whether to stop.
 
@@ -71,7 +71,7 @@ def _kernel_ms_at_start(job: Job, config: TrialConfig) -> float | None:
 
         demand_usable(config.target)
         return calibration_kernel_ms(DeviceLock(config.target.device), config.target.affinity)
-    same_machine = job.payload["baseline_worker"].get("host") == socket.gethostname()
+    same_machine = job.payload["kernel_host"] == socket.gethostname()
     known: float | None = job.payload["kernel_ms_at_start"]
     return known if same_machine else None
 

@@ -52,6 +52,10 @@ class Comparison:
         found: NDArray[np.float64] = np.median(self.samples_ms, axis=2)
         return found
 
+    def doubts_of(self, index: int) -> str:
+        """Why the figures of one inference are not to be believed, in words; empty when they are."""
+        return doubts([self.samples_ms[index].ravel().tolist()], self.kernel_ms, None)[1]
+
 
 def compare(
     runs: Sequence[Callable[[], None]],

@@ -121,6 +121,11 @@ def search(
         disk=disk,
         console=errors,
     )
+    if any(one.status == "complete" and not one.latency_trusted for one in done.records()):
+        errors.print(
+            f"some latencies are not trusted; on a quiet machine: reid-pareto retime {done.place}",
+            markup=False,
+        )
     errors.print(
         f"next: reid-pareto front {done.place}  or  reid-pareto report {done.place} --out report.html",
         markup=False,

@@ -90,8 +90,8 @@ def _lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     for state in ("running", "interrupted", "untrusted"):
         if found[state]:
-            what = "latency not trusted, off the front: " if state == "untrusted" else ""
-            lines.append((state, what + ", ".join(map(str, found[state]))))
+            numbers = ", ".join(map(str, found[state]))
+            lines.append((state, _untrusted_text(numbers) if state == "untrusted" else numbers))
     lines += [("front", _front_text(found)), ("baseline", _baseline_text(found))]
     if found["failures"]:
         lines.append(("failures", ", ".join(f"{kind} {n}" for kind, n in found["failures"].items())))
@@ -99,6 +99,10 @@ def _lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines.append(("cost", _cost_text(found)))
     lines += [("damaged", problem) for problem in found["damaged"]]
     return lines
+
+
+def _untrusted_text(numbers: str) -> str:
+    return f"latency not trusted, off the front: {numbers}; reid-pareto retime takes them again"
 
 
 def _failed_text(one: Mapping[str, Any]) -> str:

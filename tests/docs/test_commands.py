@@ -76,6 +76,7 @@ ELSEWHERE = {
     "export RAY_AUTH_MODE": "tests/docs/test_cluster.py",
     "RAY_AUTH_MODE=token": "tests/docs/test_cluster.py",
     "reid-pareto search --space market-resnet18": "tests/docs/test_cluster.py",
+    "reid-pareto retime": "needs a quiet machine: tests/results/test_retimed.py",
     "reid-pareto review": "serves until it is stopped: tests/results/test_review.py",
     "export AWS_ACCESS_KEY_ID": "tests/search/test_remote_study.py",
     "reid-pareto search --space demo --study s3:": "tests/search/test_remote_study.py",

@@ -14,6 +14,7 @@ from tests.docs.world import SMALL_TRIAL, make_teacher
 
 NEEDED = {
     "market-osnet-taught": {"weights": "null", "teacher": "teacher.xml"},
+    "market-osnet-small": {"weights": "null", "teacher": "teacher.xml"},
     "market-lpcv": {"weights": "null"},
     "market-densenet-int8": {"weights": "null"},
     "market-bafd": {"weights": "null"},

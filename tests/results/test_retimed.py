@@ -1,0 +1,154 @@
+"""A timing session: what counts before, during and after it. On generated networks, timed for real where it says so."""
+
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from typer.testing import CliRunner
+
+import reid.timing.sampling
+from reid.errors import ResourceError
+from reid.export.metadata import write_metadata
+from reid.export.spec import InputSpec
+from reid.files import read_json
+from reid.timing import Comparison
+from results import Study, commit, commit_fact
+from results.retimed import last_session, next_session, timed_on
+from results.store import discard_artifact
+from search.cli import app
+from search.retime import Session, retime
+from tests.results.conftest import COMPLETE, UNTRUSTED, trial
+from tests.results.samples import make_study
+
+NUMBERS = sorted(COMPLETE | UNTRUSTED)
+Retime = Callable[..., Session]
+
+
+def quiet(line: str) -> None:
+    """What `retime` says is not asked about."""
+
+
+def timing(medians_ms: Sequence[float], *, spread: Sequence[float] = (), after: float = 10.0) -> Comparison:
+    """Thirty rounds of equal blocks; `spread` holds each one's p90 over its median, 1.05 by default."""
+    blocks = np.tile([0.99, 1.0, 1.0, 1.0, 1.05], (len(medians_ms), 30, 1))
+    for index, factor in enumerate(spread):
+        blocks[index, :, -1] = factor
+    samples = blocks * np.asarray(medians_ms)[:, None, None]
+    return Comparison(
+        samples_ms=samples, trusted=True, reason="", kernel_drift=after / 10 - 1, kernel_ms=(10.0, after),
+        attempts=1, waited_s=0.0,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def network(network: Path) -> Path:
+    """With the metadata that a real export has."""
+    model = onnx.load(network / "model.onnx")
+    write_metadata(model, InputSpec.from_dict(read_json(network / "input_spec.json")), "fp32")
+    onnx.save(model, network / "model.onnx")
+    return network
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch, study: Study) -> Retime:
+    """Retime the study with given latencies in place of measured ones; the baseline's comes first."""
+
+    def run(*medians_ms: float, **options: Any) -> Session:
+        monkeypatch.setattr("search.packages.compare_runtimes", lambda *_: timing(medians_ms, **options))
+        return retime(study, quiet)
+
+    return run
+
+
+def test_all_latencies_come_from_the_session(study: Study, session: Retime) -> None:
+    before = {path: path.read_bytes() for path in (study.path / "trials").iterdir()}
+    done = session(32.0, *(2 * (COMPLETE | UNTRUSTED)[number][1] for number in NUMBERS))
+    assert done.timed == dict.fromkeys(NUMBERS, True)
+    assert {path: path.read_bytes() for path in before} == before
+    records = {record.number: record for record in study.records()}
+    for number, (accuracy, latency) in (COMPLETE | UNTRUSTED).items():
+        metrics = records[number].metrics
+        assert metrics["latency_ms"] == pytest.approx(2 * latency)
+        assert metrics["latency_ratio"] == pytest.approx(2 * latency / 32)
+        assert metrics["throughput_per_s"] == pytest.approx(500 / latency)
+        assert metrics["mAP"] == accuracy
+        assert study.record(number) == records[number]
+    assert study.baseline is not None
+    assert study.baseline.metrics["latency_ms"] == 32.0
+    assert study.baseline.checks["kernel_ms"] == 10.0
+    assert timed_on(study.baseline) == timed_on(records[0]) == socket.gethostname()
+    # The untrusted trial beats all now, but for the limit of 8.5 ms: those at 12 and 16 ms break it.
+    assert [record.number for record in study.front()] == [4]
+    assert records[0].violations == {"latency_ms <= 8.5": pytest.approx(7.5)}
+    table = study.table().to_pylist()
+    assert {row["number"]: row["metrics.latency_ms"] for row in table}[4] == pytest.approx(4.0)
+
+
+def test_a_latency_that_spreads_is_not_trusted_though_it_was(study: Study, session: Retime) -> None:
+    done = session(16.0, *[4.0] * len(NUMBERS), spread=[1.05, 1.4])
+    assert done.timed[0] is False
+    assert done.timed[1] is True
+    assert study.record(0).latency_trusted is False
+
+
+def test_what_could_not_be_timed_is_not_trusted_any_more(study: Study, session: Retime) -> None:
+    discard_artifact(study, 5, "room")
+    done = session(16.0, *[4.0] * (len(NUMBERS) - 1))
+    assert done.left_out == (5,)
+    assert study.record(5).latency_trusted is False
+    assert study.record(5).metrics["latency_ms"] == 3.0
+
+
+def test_a_trial_after_the_session_counts_as_it_was_recorded(study: Study, session: Retime) -> None:
+    session(16.0, *[4.0] * len(NUMBERS))
+    commit(study, trial(9, 0.9, 3.5, finished_at="2999-01-01T00:00:00.000+00:00"))
+    assert study.record(9).metrics["latency_ms"] == 3.5
+    assert study.record(9).latency_trusted
+
+
+def test_the_last_session_counts_and_a_broken_one_does_not(study: Study, session: Retime) -> None:
+    session(16.0, *[4.0] * len(NUMBERS))
+    commit_fact(study, 0, "latencyb", {"metrics": {"latency_ms": 99.0}})  # killed after its first fact
+    assert last_session(study.path) == "latencya"
+    assert study.record(0).metrics["latency_ms"] == 4.0
+    assert next_session(study.path) == "latencyc"
+    session(16.0, *[5.0] * len(NUMBERS))
+    assert study.record(0).metrics["latency_ms"] == 5.0
+
+
+@pytest.mark.parametrize("trouble", [{"after": 10.8}, {"spread": [1.4]}])
+def test_a_machine_that_is_not_quiet_changes_nothing(
+    study: Study, session: Retime, trouble: dict[str, Any]
+) -> None:
+    before = study.records()
+    with pytest.raises(ResourceError, match="nothing was committed"):
+        session(16.0, *[4.0] * len(NUMBERS), **trouble)
+    assert study.records() == before
+    assert last_session(study.path) is None
+
+
+def test_the_command_times_for_real(
+    study: Study, monkeypatch: pytest.MonkeyPatch, hasty_timing: None
+) -> None:
+    for name in ("MAX_SPREAD", "MAX_KERNEL_DRIFT"):
+        monkeypatch.setattr(reid.timing.sampling, name, np.inf)
+    done = CliRunner().invoke(app, ["retime", str(study.path)])
+    assert done.exit_code == 0, done.output
+    assert f"{len(NUMBERS)} of {len(NUMBERS)} latencies are trusted" in done.output
+    assert study.baseline is not None
+    fact = study.fact(4, "latencya")
+    assert fact is not None
+    # All networks are the same file, some microseconds long.
+    assert 0 < fact["metrics"]["latency_ms"] < 16
+    assert 0.2 < fact["metrics"]["latency_ratio"] < 5
+    assert np.median(fact["samples_ms"]) == pytest.approx(fact["metrics"]["latency_ms"])
+
+
+def test_without_a_baseline_there_is_nothing_to_time(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["retime", str(make_study(tmp_path).path)])
+    assert done.exit_code != 0
+    assert "no baseline yet" in str(done.exception)
