@@ -1,7 +1,7 @@
 """A timing session of a study: every network that is there, timed again in turns on this machine."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from reid.config import Target, broken
 from reid.errors import ConfigError, ResourceError
+from results.hold import driver_of
 from results.record import BASELINE_NUMBER, Record, utc_now
 from results.retimed import next_session
 from results.store import commit_fact
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from reid.timing import Comparison
 
 __all__ = ["Session", "retime"]
+
+AT_ONCE = 16
+"""Trials that are open at a time; of large networks more would not fit into memory."""
 
 Figures = dict[str, Any]
 
@@ -46,32 +50,51 @@ def retime(study: Study, say: Callable[[str], None]) -> Session:
         say: told one line at each step.
 
     Raises:
-        ConfigError: the study has no baseline yet.
+        ConfigError: the study has no baseline yet, or a search with it is running.
         UnverifiedError: an artifact is altered.
         ResourceError: the machine was not quiet, so nothing was committed; or the study cannot be written.
     """
     baseline = study.baseline
     if baseline is None:
         raise ConfigError(f"{study.place} has no baseline yet; there is nothing to time")
+    if driver := driver_of(study):
+        raise ConfigError(f"{study.place} is being searched by {driver}; time it when that has ended")
     complete = [record for record in study.records() if record.status == "complete"]
     gone = study.discarded()
-    records = [baseline, *(record for record in complete if record.number not in gone)]
-    say(f"timing the baseline and {len(records) - 1} trials in turns")
-    found = _in_turns(study, records)
-    if reason := found.doubts_of(0):
-        raise ResourceError(f"nothing was committed: {reason}; try again when the machine is quiet")
-    facts = _facts(study, records, found)
+    trials = [record for record in complete if record.number not in gone]
+    say(f"timing the baseline and {len(trials)} trials in turns")
+    timings = _in_turns(study, baseline, trials, say)
+    facts = _facts(study, [baseline, *trials], timings)
     kind = next_session(study.path)
     # The baseline last: with it the session counts.
-    for record in (*records[1:], baseline):
+    for record in (*trials, baseline):
         commit_fact(study, record.number, kind, facts[record.number])
     return Session(
-        timed={record.number: facts[record.number]["trusted"] for record in records[1:]},
+        timed={record.number: facts[record.number]["trusted"] for record in trials},
         left_out=tuple(record.number for record in complete if record.number in gone),
     )
 
 
-def _in_turns(study: Study, records: list[Record]) -> "Comparison":
+def _in_turns(
+    study: Study, baseline: Record, trials: Sequence[Record], say: Callable[[str], None]
+) -> dict[int, Figures]:
+    """Timing of each network; a few trials at a time share the turns with the baseline."""
+    found: dict[int, Figures] = {}
+    kernel_ms: float | None = None
+    for first in range(0, max(1, len(trials)), AT_ONCE):
+        if first:
+            say(f"{first} of {len(trials)} are timed")
+        group = [baseline, *trials[first : first + AT_ONCE]]
+        timing = _compare(study, group)
+        kernel_ms = timing.kernel_ms[0] if kernel_ms is None else kernel_ms
+        if reason := timing.doubts_of(0, kernel_ms):
+            raise ResourceError(f"nothing was committed: {reason}; try again when the machine is quiet")
+        for index, record in enumerate(group):
+            found.setdefault(record.number, _figures(record, timing, index, kernel_ms))
+    return found
+
+
+def _compare(study: Study, records: Sequence[Record]) -> "Comparison":
     from reid.runtime import model_file, open_artifact  # here, because torch is slow to import
     from search.packages import compare_runtimes
 
@@ -83,34 +106,36 @@ def _in_turns(study: Study, records: list[Record]) -> "Comparison":
     return compare_runtimes(opened, targets[0])
 
 
-def _facts(study: Study, records: list[Record], found: "Comparison") -> dict[int, Figures]:
-    """Fact of each trial: figures, broken limits, trust, samples, place and time."""
-    shared = {"host": socket.gethostname(), "timed_at": utc_now(), "kernel_ms": found.kernel_ms[0]}
-    figures = [_figures(record, found, index) for index, record in enumerate(records)]
-    texts = map(parse_limit, study.definition["limits"])
-    limits = resolve_limits(texts, {**records[0].metrics, **figures[0]})
-    facts = {}
-    for index, record in enumerate(records):
-        reason = found.doubts_of(index)
-        metrics = {**record.metrics, **figures[index]}
-        judged = () if record.number == BASELINE_NUMBER else limits
-        facts[record.number] = {
-            "metrics": figures[index],
-            "violations": broken(judged, metrics, trusted=not reason),
-            "trusted": not reason,
-            "reason": reason,
-            "samples_ms": found.samples_ms[index].tolist(),
-            **shared,
-        }
-    return facts
-
-
-def _figures(record: Record, found: "Comparison", index: int) -> dict[str, float]:
-    p10, median, p90 = np.percentile(found.samples_ms[index], (10, 50, 90))
+def _figures(record: Record, timing: "Comparison", index: int, kernel_ms: float) -> Figures:
+    """What was measured of one network of a group whose first is the baseline."""
+    p10, median, p90 = np.percentile(timing.samples_ms[index], (10, 50, 90))
+    reason = timing.doubts_of(index, kernel_ms)
     return {
-        "latency_ms": float(median),
-        "latency_p10_ms": float(p10),
-        "latency_p90_ms": float(p90),
-        "latency_ratio": paired_ratio(found.rounds_ms[0], found.rounds_ms[index]).value,
-        "throughput_per_s": record.config["target"]["batch"] * 1000 / float(median),
+        "metrics": {
+            "latency_ms": float(median),
+            "latency_p10_ms": float(p10),
+            "latency_p90_ms": float(p90),
+            "latency_ratio": paired_ratio(timing.rounds_ms[0], timing.rounds_ms[index]).value,
+            "throughput_per_s": record.config["target"]["batch"] * 1000 / float(median),
+        },
+        "trusted": not reason,
+        "reason": reason,
+        "kernel_ms": kernel_ms,
+        "samples_ms": timing.samples_ms[index].tolist(),
     }
+
+
+def _facts(study: Study, records: Sequence[Record], timings: dict[int, Figures]) -> dict[int, Figures]:
+    """Fact of each trial, the baseline first: what was measured, what limits it breaks, where and when."""
+    shared = {"host": socket.gethostname(), "timed_at": utc_now()}
+    texts = map(parse_limit, study.definition["limits"])
+    limits = resolve_limits(texts, {**records[0].metrics, **timings[BASELINE_NUMBER]["metrics"]})
+    facts = {}
+    for record in records:
+        timing = timings[record.number]
+        judged = () if record.number == BASELINE_NUMBER else limits
+        metrics = {**record.metrics, **timing["metrics"]}
+        facts[record.number] = {
+            **timing, **shared, "violations": broken(judged, metrics, trusted=timing["trusted"])
+        }  # fmt: skip
+    return facts

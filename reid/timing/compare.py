@@ -52,9 +52,14 @@ class Comparison:
         found: NDArray[np.float64] = np.median(self.samples_ms, axis=2)
         return found
 
-    def doubts_of(self, index: int) -> str:
-        """Why the figures of one inference are not to be believed, in words; empty when they are."""
-        return doubts([self.samples_ms[index].ravel().tolist()], self.kernel_ms, None)[1]
+    def doubts_of(self, index: int, kernel_ms_at_start: float | None = None) -> str:
+        """Why the figures of one inference are not to be believed, in words; empty when they are.
+
+        Args:
+            index: of the inference.
+            kernel_ms_at_start: the calibration kernel's time that counts in place of that before the samples.
+        """
+        return doubts([self.samples_ms[index].ravel().tolist()], self.kernel_ms, kernel_ms_at_start)[1]
 
 
 def compare(

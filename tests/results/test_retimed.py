@@ -11,12 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 import reid.timing.sampling
-from reid.errors import ResourceError
+import search.retime
+from reid.errors import ConfigError, ResourceError
 from reid.export.metadata import write_metadata
 from reid.export.spec import InputSpec
 from reid.files import read_json
 from reid.timing import Comparison
 from results import Study, commit, commit_fact
+from results.hold import hold_study
 from results.retimed import last_session, next_session, timed_on
 from results.store import discard_artifact
 from search.cli import app
@@ -58,7 +60,13 @@ def session(monkeypatch: pytest.MonkeyPatch, study: Study) -> Retime:
     """Retime the study with given latencies in place of measured ones; the baseline's comes first."""
 
     def run(*medians_ms: float, **options: Any) -> Session:
-        monkeypatch.setattr("search.packages.compare_runtimes", lambda *_: timing(medians_ms, **options))
+        left = list(medians_ms)
+
+        def compare(opened: Sequence[object], target: object) -> Comparison:
+            of_trials = [left.pop(1) for _ in opened[1:]]
+            return timing([left[0], *of_trials], **options)
+
+        monkeypatch.setattr("search.packages.compare_runtimes", compare)
         return retime(study, quiet)
 
     return run
@@ -86,6 +94,19 @@ def test_all_latencies_come_from_the_session(study: Study, session: Retime) -> N
     assert records[0].violations == {"latency_ms <= 8.5": pytest.approx(7.5)}
     table = study.table().to_pylist()
     assert {row["number"]: row["metrics.latency_ms"] for row in table}[4] == pytest.approx(4.0)
+
+
+def test_many_trials_are_timed_in_groups(
+    study: Study, session: Retime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search.retime, "AT_ONCE", 3)
+    session(16.0, *range(1, len(NUMBERS) + 1))
+    assert [study.record(number).metrics["latency_ms"] for number in NUMBERS] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_study_that_is_searched_is_left_alone(study: Study, session: Retime) -> None:
+    with hold_study(study.path), pytest.raises(ConfigError, match="is being searched"):
+        session(16.0, *[4.0] * len(NUMBERS))
 
 
 def test_a_latency_that_spreads_is_not_trusted_though_it_was(study: Study, session: Retime) -> None:
