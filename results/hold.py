@@ -11,6 +11,7 @@ from results.lock import Holder, StudyLock, lock_holder
 from results.mirror import forget, mirror_folder, pull, pull_artifact, push
 from results.record import BASELINE_NUMBER
 from results.remote import Remote, is_remote, open_remote
+from results.store import check_place
 from results.study import Study
 
 __all__ = ["Hold", "driver_of", "hold_study"]
@@ -46,10 +47,12 @@ def hold_study(place: Path | str) -> Iterator[Hold]:
 
     Raises:
         StudyInUse: another driver has it; names its process and machine.
-        ConfigError: the URI cannot be opened.
+        ConfigError: the URI cannot be opened, or the folder holds something else; nothing was written.
         ResourceError: the lock cannot be taken, or the store does not answer.
     """
     if not isinstance(place, str) or not is_remote(place):
+        # First, because the lock is a file: a package of somebody's must stay as it is.
+        check_place(Path(place))
         with StudyLock(Path(place)) as lock:
             yield Hold(folder=Path(place), check=lock.check)
         return

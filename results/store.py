@@ -26,6 +26,7 @@ from results.sealed import write_once, write_sealed
 from results.study import DISCARDED, STUDY_SCHEMA, Study, open_study
 
 __all__ = [
+    "check_place",
     "clear_artifact",
     "commit",
     "commit_artifact",
@@ -61,8 +62,14 @@ def create_study(path: Path | str, definition: Mapping[str, Any]) -> Study:
     """
     root = Path(path)
     _check_definition(definition)
+    if "://" in str(path):
+        raise ConfigError(
+            f"a study is made in a local folder (NFS included) or by reid-pareto search, got {path}"
+        )
+    check_place(root)
+    if layout.definition_path(root).exists():
+        raise ConfigError(f"{path} holds a study already; search with it resumes")
     try:
-        _check_place(root, str(path))
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         root.chmod(0o700)
         for name in _SUBFOLDERS:
@@ -76,6 +83,26 @@ def create_study(path: Path | str, definition: Mapping[str, Any]) -> Study:
     except FileExistsError as error:
         raise ConfigError(f"{path} holds a study already; search with it resumes") from error
     return open_study(root)
+
+
+def check_place(root: Path) -> None:
+    """Refuse a folder that neither is a study nor can become one; nothing is written.
+
+    Raises:
+        ConfigError: it is a file, or holds other things.
+        ResourceError: it cannot be looked into.
+    """
+    try:
+        if root.exists() and not root.is_dir():
+            raise ConfigError(f"{root} is a file; a study is a folder")
+        strange = [e for e in sorted(root.iterdir()) if not _left_behind(e, root)] if root.exists() else []
+        # Looked for last: the rival that makes a study meanwhile writes its definition before anything else.
+        if strange and not layout.definition_path(root).exists():
+            raise ConfigError(
+                f"{root} is not empty ({strange[0].name}) and no study; name a new or empty folder"
+            )
+    except OSError as error:
+        raise ResourceError(f"cannot make a study at {root}: {error.strerror or error}") from error
 
 
 def note_started(study: Study | Path, number: int, attempt: int, params: Mapping[str, Any]) -> Path:
@@ -241,20 +268,6 @@ def _write_once(study: Study | Path, path: Path, body: Mapping[str, Any]) -> Pat
     if remote := _remote(study):
         push(remote, _root(study), path, once=True)
     return path
-
-
-def _check_place(root: Path, given: str) -> None:
-    if "://" in given:
-        raise ConfigError(
-            f"a study is made in a local folder (NFS included) or by reid-pareto search, got {given}"
-        )
-    if root.exists() and not root.is_dir():
-        raise ConfigError(f"{root} is a file; a study is a folder")
-    if layout.definition_path(root).exists():
-        raise ConfigError(f"{root} holds a study already; search with it resumes")
-    for entry in sorted(root.iterdir()) if root.exists() else ():
-        if not _left_behind(entry, root):
-            raise ConfigError(f"{root} is not empty ({entry.name}) and no study; name a new or empty folder")
 
 
 def _left_behind(entry: Path, root: Path) -> bool:

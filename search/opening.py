@@ -7,10 +7,11 @@ from typing import Any
 
 from reid.errors import ConfigError, StudyDamaged
 from results import Record, Started, Study, create_study, open_study
+from results.store import check_place
 from search.records import library_versions
 from spaces import Parameter, Space, parse_space
 
-__all__ = ["Data", "check_begun", "check_fits", "open_or_create"]
+__all__ = ["Data", "check_begun", "check_dataset", "check_fits", "open_or_create"]
 
 PROTOCOL = (
     "market1501-single-query, validation identities held out of training; test split for front and picks only"
@@ -55,11 +56,6 @@ def open_or_create(
         ConfigError: the study asks for something else; names the setting.
         StudyDamaged: its definition cannot be read.
     """
-    if data.name != space.dataset:
-        raise ConfigError(
-            f"space {space.name} is for dataset {space.dataset}, but {data.root} holds {data.name}; "
-            f"--set dataset={data.name} takes it all the same"
-        )
     if not (path / "study.json").exists():
         learnt = {"warm_start": [dict(one) for one in warm_start]} if warm_start else {}
         return create_study(path, _definition(space, data, seed or 0, sampler or "tpe") | learnt)
@@ -72,13 +68,28 @@ def open_or_create(
     return study
 
 
-def check_begun(path: Path, space: Space, data: Data, seed: int | None) -> None:
-    """Refuse what does not fit the study at `path`, if one was begun there.
+def check_dataset(space: Space, data: Data) -> None:
+    """Refuse a dataset that the space is not for.
 
     Raises:
-        ConfigError: names the setting, or the trial.
+        ConfigError: names both.
+    """
+    if data.name != space.dataset:
+        raise ConfigError(
+            f"space {space.name} is for dataset {space.dataset}, but {data.root} holds {data.name}; "
+            f"--set dataset={data.name} takes it all the same"
+        )
+
+
+def check_begun(path: Path, space: Space, data: Data, seed: int | None) -> None:
+    """Refuse what does not fit the study at `path`, if one was begun there, and a place where none can be.
+
+    Raises:
+        ConfigError: names the setting, the trial, or what lies there.
+        ResourceError: the place cannot be looked into.
         StudyDamaged: the study cannot be read.
     """
+    check_place(path)
     if (path / "study.json").exists():
         study = open_study(path)
         _check_same(study, space, data, seed)

@@ -19,10 +19,10 @@ from search.interrupt import interrupts
 from search.jobs import Resources, Supply
 from search.ledger import spent_before_resuming
 from search.monitor import Monitor
-from search.opening import Data, check_fits, open_or_create
+from search.opening import Data, check_dataset, check_fits, open_or_create
 from search.planner import baseline_config, check_space
 from search.runner import run_jobs
-from search.sampler import SAMPLERS, make_sampler
+from search.sampler import SAMPLERS, Sampler, make_sampler
 from search.warm_start import observations
 from spaces import Space
 
@@ -82,7 +82,7 @@ def search(
         SearchPaused: trial after trial failed in the same way.
         KeyboardInterrupt: stopped by a signal before all trials were there.
     """
-    check_request(trials, seed, sampler)
+    check_request(space, data, trials=trials, seed=seed, sampler=sampler)
     if halving is not None:
         space = with_evaluations(space, halving)
     check_space(space)
@@ -94,9 +94,7 @@ def search(
             open_or_create(held.folder, space, data, seed=seed, sampler=sampler, warm_start=warm.taken)
         )
         definition = study.definition
-        chosen = make_sampler(sampler or definition["sampler"], space, definition["seed"])
-        if chosen.capacity is not None and trials > chosen.capacity:
-            raise ConfigError(f"the grid of this space has {chosen.capacity} points; lower --trials to that")
+        chosen = _sampler(sampler or definition["sampler"], space, definition["seed"], trials)
         check_fits(space, study.records(), study.started())
         spent = spent_before_resuming(study)
         # Whatever an earlier driver's workers left there was never committed.
@@ -140,18 +138,27 @@ def _end(driver: Driver, study: Study) -> None:
         raise KeyboardInterrupt
 
 
-def check_request(trials: int, seed: int | None, sampler: str | None) -> None:
-    """Refuse figures and names that no search takes.
+def check_request(space: Space, data: Data, *, trials: int, seed: int | None, sampler: str | None) -> None:
+    """Refuse what no search of the space takes; nothing is written.
 
     Raises:
         ConfigError: names the option.
     """
+    check_dataset(space, data)
     if trials < 1:
         raise ConfigError(f"--trials must be at least 1, got {trials}")
     if seed is not None and not 0 <= seed <= _MOST_SEED:
         raise ConfigError(f"--seed must be 0 to {_MOST_SEED}, got {seed}")
     if sampler is not None:
         reject_unknown([sampler], SAMPLERS, "sampler")
+        _sampler(sampler, space, seed or 0, trials)
+
+
+def _sampler(name: str, space: Space, seed: int, trials: int) -> Sampler:
+    sampler = make_sampler(name, space, seed)
+    if sampler.capacity is not None and trials > sampler.capacity:
+        raise ConfigError(f"the grid of this space has {sampler.capacity} points; lower --trials to that")
+    return sampler
 
 
 def _run(

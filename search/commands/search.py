@@ -148,7 +148,7 @@ def _rehearse(
     from search.dry_run import dry_run
     from search.session import check_request
 
-    check_request(trials, seed, sampler)
+    check_request(space, data, trials=trials, seed=seed, sampler=sampler)
     if halving is not None:
         space = with_evaluations(space, halving)
     if not is_remote(study):

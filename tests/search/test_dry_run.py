@@ -44,6 +44,7 @@ def rehearse(root: Path, study: Path, *options: str) -> None:
     [
         (("--sampler", "tpee"), "unknown sampler 'tpee'; did you mean tpe"),
         (("--seed", "-1"), "--seed must be 0 to"),
+        (("--sampler", "grid", "--trials", "100000"), "points; lower --trials"),
     ],
 )
 def test_what_the_search_refuses_is_refused(
@@ -58,6 +59,11 @@ def test_a_study_of_another_space_is_refused(root: Path, tmp_path: Path) -> None
     open_or_create(tmp_path / "study", make_space(), data, seed=None, sampler=None)
     with pytest.raises(ConfigError, match=r"was begun with .*; name a new study"):
         rehearse(root, tmp_path / "study", "--space", "demo")
+
+
+def test_a_folder_of_other_things_is_refused(root: Path) -> None:
+    with pytest.raises(ConfigError, match="and no study; name a new or empty folder"):
+        rehearse(root, root)
 
 
 @pytest.mark.parametrize(("method", "counted"), [("none", False), ("hfp", True)])

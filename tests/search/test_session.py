@@ -259,7 +259,36 @@ def test_requests_that_cannot_work_are_refused_before_anything_is_made(
         ConfigError, match=r"unknown name in parameters .*'prune_rat'; did you mean prune_rate\?"
     ):
         run_search(1, space=make_space(parameters={"prune_rat": {"float": [0, 1]}}))
-    assert not (tmp_path / "study" / "study.json").exists()
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"sampler": "grid", "space": make_space(parameters={"knn": {"int": [2, 3]}})},
+            "has 2 points; lower",
+        ),
+        ({"data": Data(name="market1501", root=Path(), fingerprint="fake")}, "holds market1501"),
+        ({"seed": -1}, "--seed must be 0 to 4294967295, got -1"),
+        ({"seed": 2**32}, "--seed must be 0 to 4294967295"),
+        ({"sampler": "tpee"}, "unknown sampler 'tpee'; did you mean tpe?"),
+    ],
+)
+def test_a_refused_search_leaves_no_study_behind(
+    run_search: Run, wrong: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        run_search(3, **wrong)
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_folder_that_holds_other_things_stays_as_it_is(run_search: Run, tmp_path: Path) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "package.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"not empty \(package\.json\) and no study"):
+        run_search(1)
+    assert [entry.name for entry in (tmp_path / "study").iterdir()] == ["package.json"]
 
 
 def test_a_grid_ends(run_search: Run) -> None:
@@ -294,19 +323,3 @@ def test_stopping_leaves_a_study_that_resumes(run_search: Run, monkeypatch: pyte
     monkeypatch.setattr(search.session, "run_jobs", run_inline)
     study = run_search(6)
     assert [record.attempt for record in study.records()] == [1] * 6
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"seed": -1}, "--seed must be 0 to 4294967295, got -1"),
-        ({"seed": 2**32}, "--seed must be 0 to 4294967295"),
-        ({"sampler": "tpee"}, "unknown sampler 'tpee'; did you mean tpe?"),
-    ],
-)
-def test_a_wrong_seed_or_sampler_leaves_no_study_behind(
-    run_search: Run, wrong: dict[str, Any], message: str, tmp_path: Path
-) -> None:
-    with pytest.raises(ConfigError, match=re.escape(message)):
-        run_search(2, **wrong)
-    assert not (tmp_path / "study" / "study.json").exists()
