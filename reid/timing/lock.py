@@ -19,6 +19,7 @@ from pathlib import Path
 
 from reid.errors import ConfigError, ResourceError
 from reid.timing.physical import physical_device
+from reid.timing.waiting import told_if_long
 
 __all__ = ["DeviceLock"]
 
@@ -98,7 +99,8 @@ class DeviceLock:
                 raise ConfigError(f"leave the shared lock of {self.device} before timing on it")
             yield
             return
-        turnstile = _lock(self._turnstile, fcntl.LOCK_EX)
+        # Whoever holds the turnstile waits for the lock himself.
+        turnstile = _lock(self._turnstile, fcntl.LOCK_EX, behind=(self.path,))
         try:
             descriptor = _lock(self.path, mode)
         finally:
@@ -137,8 +139,14 @@ def _let_go_in_child() -> None:
 os.register_at_fork(after_in_child=_let_go_in_child)
 
 
-def _lock(path: Path, mode: int) -> int:
-    """Open `path` anew (threads of one process must not share a descriptor) and lock it."""
+def _lock(path: Path, mode: int, *, behind: tuple[Path, ...] = ()) -> int:
+    """Open `path` anew (threads of one process must not share a descriptor) and lock it.
+
+    Args:
+        path: of the file.
+        mode: shared or exclusive.
+        behind: files that the holder of `path` may be waiting for.
+    """
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -148,13 +156,21 @@ def _lock(path: Path, mode: int) -> int:
             ) from error
         _descriptors.add(descriptor)
         try:
-            fcntl.flock(descriptor, mode)
+            _wait_for(descriptor, mode, (path, *behind))
             if _still_there(path, descriptor):
                 return descriptor
         except BaseException:
             _unlock(descriptor)
             raise
         _unlock(descriptor)
+
+
+def _wait_for(descriptor: int, mode: int, files: tuple[Path, ...]) -> None:
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+        return
+    with told_if_long(files):
+        fcntl.flock(descriptor, mode)
 
 
 def _still_there(path: Path, descriptor: int) -> bool:

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -147,6 +148,42 @@ def test_a_killed_waiter_leaves_the_turnstile_open(start: Start, tmp_path: Path)
         waiter.wait()
         other = start(HOLD, tmp_path, "shared")
         assert select.select([other.stdout], [], [], 5)[0], "a new step waits for a dead timer"
+
+
+def test_a_stopped_holder_is_named_to_all_who_wait(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A timer waits for the lock, a step behind it for the turnstile; the holder goes on, and so do they."""
+    monkeypatch.setattr("reid.timing.waiting.PATIENCE_S", 0.3)
+    monkeypatch.setattr("reid.timing.waiting.REPEAT_S", 0.5)
+    holder = start(HOLD, tmp_path, "shared")
+    assert said(holder) == "held"
+    holder.send_signal(signal.SIGSTOP)
+    lock = DeviceLock("cpu", folder=tmp_path)
+
+    def work(hold: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+        with hold():
+            pass
+
+    waiting = [threading.Thread(target=work, args=(hold,)) for hold in (lock.exclusive, lock.shared)]
+    for thread in waiting:
+        thread.start()
+        time.sleep(0.2)
+    end = time.monotonic() + 30
+    while len(caplog.messages) < 4 and time.monotonic() < end:
+        time.sleep(0.05)
+    holder.kill()
+    for thread in waiting:
+        thread.join(timeout=5)
+        assert not thread.is_alive()
+    for file in (lock.path, lock.path.with_suffix(".turnstile")):
+        told = [line for line in caplog.messages if f"waiting for the device lock {file} for " in line]
+        assert len(told) >= 2, "said once and again"
+        assert all(f"process {holder.pid} ({sys.executable} -c" in line for line in told)
+        assert all(f"which is stopped: kill -CONT {holder.pid}" in line for line in told)
+    silent = len(caplog.messages)
+    time.sleep(0.7)
+    assert len(caplog.messages) == silent, "told after the wait was over"
 
 
 @pytest.mark.parametrize("step_s", [0.0, 0.02])
