@@ -1,13 +1,14 @@
 """One trial outside a study: run it, and leave its artifact, weights and figures in a folder."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from reid.config import Limit, TrialConfig, broken
 from reid.errors import ConfigError
-from reid.files import read_json, write_atomic, write_json
+from reid.files import read_json, remove_tree, write_atomic, write_json
 from reid.outcome import TrialOutcome
 from reid.pipeline import check, run
 from reid.train import Watcher
@@ -45,11 +46,11 @@ def run_single(
 
     Raises:
         ConfigError: `out` holds another trial.
+        ReidParetoError: whatever `reid.pipeline.run` raises; `out` is as it was if nothing was computed.
     """
     check(config)
-    claim(out, config)
     stages = cache or out / "cache"
-    with DiskCache(stages) as kept:
+    with _claimed(out, config), DiskCache(stages) as kept:
         try:
             outcome = run(config, data_root=data_root, cache=kept, say=progress_line, watcher=watcher)
         except KeyboardInterrupt:
@@ -79,6 +80,23 @@ def claim(out: Path, config: TrialConfig) -> None:
         if noted is None or (noted != config and not _is_bare(out)):
             raise ConfigError(f"--out {out} holds something else; name a new folder")
     write_json(asked_file, config.to_dict())
+
+
+@contextmanager
+def _claimed(out: Path, config: TrialConfig) -> Iterator[None]:
+    """`out` is for `config`; where the block fails before anything was computed, nothing of it is left."""
+    absent = [folder for folder in (out, *out.parents) if not folder.exists()]
+    claim(out, config)
+    try:
+        yield
+    except Exception:
+        if _is_bare(out):
+            for entry in out.iterdir():
+                remove_tree(entry)
+            with suppress(OSError):  # another command has put something there
+                for folder in absent:
+                    folder.rmdir()
+        raise
 
 
 def summary(outcome: TrialOutcome) -> dict[str, Any]:

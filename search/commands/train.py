@@ -9,12 +9,11 @@ from reid.config import TrialConfig
 from reid.data import dataset_name
 from reid.errors import ConfigError
 from reid.outcome import TrialOutcome
-from reid.pipeline import check
 from reid.pruning_settings import PRUNING
 from search.console import errors, print_json
 from search.console import out as console
 from search.options import parse_settings, parse_size
-from search.single import claim, run_single, summary
+from search.single import run_single, summary
 from search.training_view import TrainingView
 
 __all__ = ["train"]
@@ -108,8 +107,6 @@ def train(
     options["input_size"] = parse_size(input_size)
     options["milestones"] = _numbers(milestones)
     config = _config(data, options, parse_settings(settings or []))
-    check(config)
-    claim(out, config)
     with TrainingView(errors, out / _CURVES) as view:
         outcome = run_single(config, data, out, cache=cache, watcher=view)
     if json:
