@@ -32,6 +32,7 @@ _BATCHES, _VARIANTS, _JUDGING = "Batches", "Augmentation", "Validation"
 
 
 def train(
+    context: typer.Context,
     data: Annotated[Path, typer.Option(help="Prepared dataset, see `reid-pareto data prepare`.")],
     out: Annotated[Path, typer.Option(help="New folder for weights, ONNX file, figures and curves.")],
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = _DEFAULTS.seed,
@@ -104,9 +105,12 @@ def train(
     """
     # Every option but the first few is called like the setting that it gives.
     options = {name: value for name, value in locals().items() if name in TrialConfig.names()}
-    options["input_size"] = parse_size(input_size)
+    options["input_size"] = list(parse_size(input_size))
     options["milestones"] = _numbers(milestones)
-    config = _config(data, options, parse_settings(settings or []))
+    assigned = parse_settings(settings or [])
+    typed = {name for name in options if _is_typed(context, name)}
+    _refuse_contradictions({name: options[name] for name in typed}, assigned)
+    config = _config(data, options, assigned)
     with TrainingView(errors, out / _CURVES) as view:
         outcome = run_single(config, data, out, cache=cache, watcher=view)
     if json:
@@ -122,6 +126,20 @@ def _config(data: Path, options: dict[str, Any], assigned: dict[str, Any]) -> Tr
     if "dataset" in assigned:
         raise ConfigError("--set dataset: the folder that --data names says which; leave it out")
     return TrialConfig.from_dict({**options, **assigned, **_DENSE, "dataset": dataset_name(data)})
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _refuse_contradictions(typed: dict[str, Any], assigned: dict[str, Any]) -> None:
+    for name in typed.keys() & assigned.keys():
+        if typed[name] != assigned[name]:
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(
+                f"{option} gives {typed[name]!r}, --set {name} gives {assigned[name]!r}; leave one out"
+            )
 
 
 def _numbers(text: str) -> list[int]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from reid.config import TrialConfig
-from reid.errors import ConfigError, NoDevice
+from reid.errors import ConfigError, DataError, NoDevice
 from reid.files import read_json
 from reid.train import EpochReport, Progress
 from reid.training_settings import TrainingSettings
@@ -47,6 +47,9 @@ def test_help_has_an_option_for_every_setting_of_a_training() -> None:
         (["--set", "learning_rat=1"], "unknown setting 'learning_rat'; did you mean learning_rate?"),
         (["--set", "dataset=market1501"], "--set dataset: the folder that --data names says which"),
         (["--set", "target={threads: two}"], "target.threads must be int, got 'two'"),
+        (["--set", "epochs=2", "--epochs", "3"], "--epochs gives 3, --set epochs gives 2; leave one out"),
+        (["--set", "flip=0.1", "--flip", "0.5"], "--flip gives 0.5, --set flip gives 0.1; leave one out"),
+        (["--set", "input_size=[96, 48]", "--input-size", "128x64"], "--input-size gives [128, 64], --set"),
         (["--seed", "99999999999999999999"], "seed must be at most"),
         (["--optimizer", "lamb"], "optimizer must be adam, adamw or sgd, got 'lamb'"),
         (["--backbone", "resnet81"], "unknown backbone 'resnet81'; did you mean resnet18?"),
@@ -60,6 +63,12 @@ def test_wrong_values_are_refused_before_a_folder_is_made(
     assert isinstance(error, ConfigError)
     assert message in str(error)
     assert not out.exists()
+
+
+def test_an_option_and_a_setting_of_one_value_are_no_contradiction(data: Path, tmp_path: Path) -> None:
+    both = ["--set", "epochs=3", "--epochs", "3", "--set", "input_size=[96, 48]", "--input-size", "96x48"]
+    error = run("--data", str(data), "--out", str(tmp_path / "run"), *both, "--set", "flip=0.1")
+    assert isinstance(error, DataError), "the images are missed, and nothing before"
 
 
 def test_a_device_that_nothing_runs_on_is_refused_before_a_folder_is_made(data: Path, tmp_path: Path) -> None:
