@@ -247,7 +247,11 @@ def open_study(path: Path | str, *, salvage: bool = False) -> Study:
     file = layout.definition_path(root)
     try:
         body = read_sealed(file)
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except NotADirectoryError as error:
+        raise ConfigError(
+            f"no study at {path}, a file; a study is a folder, which reid-pareto search makes"
+        ) from error
+    except FileNotFoundError as error:
         raise ConfigError(f"no study at {path} (no study.json); reid-pareto search makes one") from error
     schema = body.get("schema")
     if schema != STUDY_SCHEMA:

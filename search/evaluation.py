@@ -16,7 +16,7 @@ from reid.evaluate.embedder import Embedder, open_file, open_weights
 from reid.evaluate.examine import Examined
 from reid.evaluate.ranked_list import draw_ranked_lists, queries_to_show
 from reid.files import read_json, write_with
-from reid.runtime import runtime_of
+from reid.runtime import model_file, runtime_of
 from search.console import errors
 from search.options import parse_size
 
@@ -119,11 +119,15 @@ class Source:
         """What embeds.
 
         Raises:
-            ConfigError: there is no such file, a state dict without a backbone, or options of a network beside an
-                exported file.
+            ConfigError: there is no such file, the folder holds none, a state dict is without a backbone, or options
+                of a network stand beside an exported file.
             ArtifactError: the file cannot be opened.
         """
         self._demand_there()
+        if self.model.is_dir() and not (file := model_file(self.model)).is_file():
+            raise ConfigError(
+                f"{self.model} holds no {file.name}; name a package, or the folder of a train or trial that ended"
+            )
         if self.model.is_dir() or self.model.suffix in (".onnx", ".xml"):
             self._demand_nothing_said()
             folder = self.model if self.model.is_dir() else self.model.parent

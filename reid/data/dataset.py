@@ -102,6 +102,10 @@ def dataset_name(root: str | Path) -> str:
     manifest = Path(root) / MANIFEST
     try:
         name = read_json(manifest)["name"]
+    except NotADirectoryError as error:
+        raise DataError(
+            f"{root} is a file; a prepared dataset is a folder, which `reid-pareto data prepare` makes"
+        ) from error
     except OSError as error:
         raise DataError(
             f"{root} is no prepared dataset ({MANIFEST}: {error.strerror}); "

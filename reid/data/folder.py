@@ -38,7 +38,9 @@ def building(target: Path) -> Iterator[Path]:
         ConfigError: `target` is a file or a folder that holds something.
         ResourceError: the disk is full, read-only or not permitted.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if target.exists() and not target.is_dir():
+        raise ConfigError(f"{target} is a file; name a folder that is absent or empty")
+    if target.exists() and any(target.iterdir()):
         raise ConfigError(f"{target} exists and is not empty; name another folder or delete it")
     work = target.with_name(f".{target.name}.{uuid4().hex[:8]}.tmp")
     _sweep(target)

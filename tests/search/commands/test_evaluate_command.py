@@ -228,6 +228,12 @@ def test_a_network_that_is_not_there_is_bad_input(
         call(tmp_path / name, "--data", data, *more)
 
 
+def test_a_folder_without_a_network_is_bad_input(data: Path, tmp_path: Path) -> None:
+    said = r"holds no model\.onnx; name a package, or the folder of a train or trial that ended"
+    with pytest.raises(ConfigError, match=said):
+        call(tmp_path, "--data", data)
+
+
 def test_validation_identities_are_those_of_the_training(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
