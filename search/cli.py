@@ -36,6 +36,8 @@ COMMANDS = {
 }
 """What each command does, in a line; `search.commands.<name>` holds it as a function or an app called <name>."""
 
+_RESUMABLE = ("demo", "search", "train", "trial")
+
 
 class _Commands(TyperGroup):
     """The commands; each is imported when it is called, so that none waits for the libraries of another."""
@@ -44,6 +46,15 @@ class _Commands(TyperGroup):
         """The command that the arguments name, imported."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command if name is None else _imported(name), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; Ctrl-C becomes one line, where typer would end the program without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            hint = "; the same command resumes" if ctx.invoked_subcommand in _RESUMABLE else ""
+            errors.print(f"interrupted{hint}", markup=False)
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def _imported(name: str) -> Any:
@@ -97,9 +108,6 @@ def main() -> None:
         place = error.filename or "a file"
         errors.print(f"error: cannot use {place}: {error.strerror or error}", style="red", markup=False)
         sys.exit(ReidParetoError.exit_code)
-    except KeyboardInterrupt:
-        errors.print("interrupted; the same command resumes", markup=False)
-        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Protocol
 __all__ = ["INTERRUPTED", "Stoppable", "interrupts"]
 
 INTERRUPTED = 130
-"""Exit code of a search that was interrupted."""
+"""Exit code of a command that was interrupted."""
 
 _ONCE = b"\nstopping: no new trials, those that run end their step; once more leaves at once\n"
 _TWICE = b"\nleft; the same command resumes\n"

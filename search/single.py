@@ -51,11 +51,7 @@ def run_single(
     check(config)
     stages = cache or out / "cache"
     with _claimed(out, config), DiskCache(stages) as kept:
-        try:
-            outcome = run(config, data_root=data_root, cache=kept, say=progress_line, watcher=watcher)
-        except KeyboardInterrupt:
-            progress_line("interrupted; the same command resumes")  # typer ends the program without a word
-            raise
+        outcome = run(config, data_root=data_root, cache=kept, say=progress_line, watcher=watcher)
         if outcome.artifact is not None:
             _copy(outcome.artifact, out, ("model.onnx", "input_spec.json"))
             keys = {stage.name: stage.key for stage in outcome.stages}
@@ -75,6 +71,8 @@ def claim(out: Path, config: TrialConfig) -> None:
         ConfigError: it holds another trial, or something else.
     """
     asked_file = out / "config.json"
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file; name a new folder")
     if out.is_dir() and any(out.iterdir()):
         noted = _noted(asked_file)
         if noted is None or (noted != config and not _is_bare(out)):

@@ -1,14 +1,18 @@
 """The command line as a whole: its commands, what they import, what becomes of errors."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from reid.errors import ConfigError
+from reid.errors import ConfigError, ReidParetoError
 from search import cli
 
 
@@ -52,6 +56,56 @@ def test_what_trains_nothing_starts_without_torch(command: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["status", "FILE"], ", a file; a study is a folder"),
+        (["pick", "FILE", "--out", "package"], ", a file; a study is a folder"),
+        (["data", "inspect", "FILE"], " is a file; a prepared dataset is a folder"),
+        (["data", "prepare", "synthetic", "--to", "FILE"], " is a file; name a folder"),
+        (["trial", "--data", ".", "--out", "FILE"], " is a file; name a new folder"),
+    ],
+)
+def test_a_file_in_place_of_a_folder_is_called_one(arguments: list[str], said: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("kept")
+    given = [str(file) if argument == "FILE" else argument for argument in arguments]
+    with pytest.raises(ReidParetoError, match=f"{file}{said}"):
+        CliRunner().invoke(cli.app, given, catch_exceptions=False)
+    assert file.read_text() == "kept"
+
+
+@pytest.mark.parametrize(("command", "said"), [("bench", ""), ("train", "; the same command resumes")])
+def test_an_interruption_is_told(command: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    single = typer.Typer()
+    single.command(command)(interrupted)
+    monkeypatch.setattr(cli, "_imported", lambda name: typer.main.get_command(single))
+    done = CliRunner().invoke(cli.app, [command])
+    assert done.exit_code == 130
+    assert done.stderr.splitlines() == [f"interrupted{said}"]
+
+
+def test_ctrl_c_ends_a_command_with_one_line(tmp_path: Path) -> None:
+    """As a terminal sends it: to the process and all of its children."""
+    arguments = ["data", "prepare", "synthetic", "--identities", "5000", "--to", str(tmp_path / "people")]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "search.cli", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 60
+    while not any(tmp_path.iterdir()) and time.monotonic() < end:
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == (130, "interrupted\n")
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_report_does_not_overwrite_what_is_no_page(tmp_path: Path) -> None:
