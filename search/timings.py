@@ -10,8 +10,10 @@ from reid.errors import ConfigError
 from reid.files import read_json, sha256_of
 from reid.runtime import model_file
 from results import commit_fact
-from results.record import Record
+from results.layout import numbers_with_fact
+from results.record import BASELINE_NUMBER, Record
 from results.study import Study
+from search.figures import figure_text
 
 __all__ = ["Merged", "merge_timings", "timing_metric", "with_timings"]
 
@@ -28,11 +30,15 @@ class Merged:
         name: of the machine, as `front --target` takes it.
         added: numbers of the trials that got a figure.
         present: numbers of those that had the very same one.
+        shown: whether any of them is on the front, so that `front --target` shows it.
+        off_front: a line for each that is not.
     """
 
     name: str
     added: tuple[int, ...]
     present: tuple[int, ...]
+    shown: bool
+    off_front: tuple[str, ...]
 
 
 def merge_timings(study: Study, file: Path, name: str | None = None) -> Merged:
@@ -71,18 +77,32 @@ def merge_timings(study: Study, file: Path, name: str | None = None) -> Merged:
     added = tuple(number for number in sorted(facts) if before[number] is None)
     for number in added:
         commit_fact(study, number, _kind(name), facts[number])
-    return Merged(name, added, tuple(sorted(set(facts) - set(added))))
+    off_front = facts.keys() - {record.number for record in study.front()}
+    return Merged(
+        name,
+        added,
+        present=tuple(sorted(facts.keys() - set(added))),
+        shown=off_front != facts.keys(),
+        off_front=tuple(_off_front(number, facts[number]) for number in sorted(off_front)),
+    )
 
 
 def with_timings(study: Study, records: Sequence[Record], name: str) -> list[Record]:
     """The records with a merged latency as one more metric, where there is one.
 
     Raises:
-        ConfigError: none of them was timed under that name.
+        ConfigError: none of them was timed under that name; tells the figures of trials off the front.
     """
-    found = {record.number: study.fact(record.number, _kind(_named(name))) for record in records}
+    kind = _kind(_named(name))
+    found = {record.number: study.fact(record.number, kind) for record in records}
     if not any(found.values()):
-        raise ConfigError(f"no trial of the front has a timing named {name!r}; merge one with add-timings")
+        others = {
+            number: study.fact(number, kind)
+            for number in (BASELINE_NUMBER, *sorted(numbers_with_fact(study.path, kind)))
+        }
+        told = [_off_front(number, fact) for number, fact in others.items() if fact]
+        hint = "; ".join(told) or "merge one with add-timings"
+        raise ConfigError(f"no trial of the front has a timing named {name!r}; {hint}")
     return [_with(record, found[record.number], name) for record in records]
 
 
@@ -95,6 +115,11 @@ def _with(record: Record, fact: Mapping[str, Any] | None, name: str) -> Record:
     if fact is None:
         return record
     return replace(record, metrics={**record.metrics, timing_metric(name): fact["latency_ms"]})
+
+
+def _off_front(number: int, fact: Mapping[str, Any]) -> str:
+    who = "the baseline" if number == BASELINE_NUMBER else f"trial {number}"
+    return f"{who}, not on the front, takes {figure_text('latency_ms', fact['latency_ms'])}"
 
 
 def _kind(name: str) -> str:

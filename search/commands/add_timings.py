@@ -20,7 +20,8 @@ def add_timings(
     name: Annotated[
         str | None,
         typer.Option(
-            "--name", help="The machine's name, lower-case letters; default: those of its host name."
+            "--name",
+            help="Name of the machine, for front --target: lower-case letters; by default those of its host name.",
         ),
     ] = None,
 ) -> None:
@@ -33,8 +34,7 @@ def add_timings(
     if is_remote(study):
         raise ConfigError(f"{study}: timings are merged into a local study; copy its folder here first")
     merged = merge_timings(open_study(study), file, name)
-    console.print(
-        f"{len(merged.added)} added, {len(merged.present)} there already; "
-        f"see them: reid-pareto front {study} --target {merged.name}",
-        markup=False,
-    )
+    see = f"; see them: reid-pareto front {study} --target {merged.name}" if merged.shown else ""
+    console.print(f"{len(merged.added)} added, {len(merged.present)} there already{see}", markup=False)
+    for line in merged.off_front:
+        console.print(line, markup=False)

@@ -32,7 +32,10 @@ def front(
     salvage: Annotated[bool, typer.Option("--salvage", help="Leave damaged records out.")] = False,
     target: Annotated[
         str | None,
-        typer.Option("--target", help="Also show latencies that add-timings merged under this name."),
+        typer.Option(
+            "--target",
+            help="Name of a machine, from add-timings --name: also show the latencies taken there.",
+        ),
     ] = None,
 ) -> None:
     """List the trials that no other beats in all objectives at once.

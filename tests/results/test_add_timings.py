@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from reid.errors import ConfigError
 from reid.files import sha256_of
-from results import Study
+from results import Study, commit, commit_artifact
 from search.commands.add_timings import add_timings
 from search.commands.front import front
+from tests.results.conftest import trial, write_network
 
 app = typer.Typer()
 for command in (add_timings, front):
@@ -142,6 +143,30 @@ def test_a_name_that_nothing_was_merged_under(study: Study) -> None:
     refused = call("front", study.path, "--target", "phone").exception
     assert isinstance(refused, ConfigError)
     assert "merge one with add-timings" in str(refused)
+
+
+def test_a_trial_off_the_front_is_told_and_no_command_that_fails(
+    study: Study, answer: dict[str, Any], tmp_path: Path
+) -> None:
+    """Also a network that pick gave by its number may be timed."""
+    other = tmp_path / "other"
+    other.mkdir()
+    write_network(other / "model.onnx", seed=1)
+    commit_artifact(study, 9, other)
+    commit(study, trial(9, 0.5, 9.0))
+    answer["packages"][0]["model_sha256"] = sha256_of(other / "model.onnx")
+    said = call("add-timings", study.path, written(tmp_path, answer)).stdout
+    assert said == "1 added, 0 there already\ntrial 9, not on the front, takes 41.5 ms\n"
+    refused = call("front", study.path, "--target", "phone").exception
+    assert isinstance(refused, ConfigError)
+    assert "named 'phone'; trial 9, not on the front, takes 41.5 ms" in str(refused)
+
+
+def test_the_command_that_is_advised_works(study: Study, answer: dict[str, Any], tmp_path: Path) -> None:
+    said = call("add-timings", study.path, written(tmp_path, answer), "--name", "phone").stdout
+    advised = said.splitlines()[0].split("reid-pareto ")[1]
+    assert call(*advised.split()).exception is None
+    assert "the baseline, not on the front, takes 41.5 ms" in said
 
 
 def test_a_remote_study_is_refused() -> None:
