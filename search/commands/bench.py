@@ -22,7 +22,7 @@ from results.record import utc_now
 from results.ties import Interval, paired_ratio
 from results.verify import verify
 from search.console import out as console
-from search.console import print_json, progress_line
+from search.console import print_json, print_table, progress_line
 from search.packages import compare_runtimes, package_target, unpacked
 
 __all__ = ["bench"]
@@ -36,7 +36,11 @@ def bench(
         bool, typer.Option("--footprint", help="Also size, cold start, memory and images per second.")
     ] = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads; those of the first package when left out.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Threads; when left out, one per core of --affinity, else those of the first package.",
+        ),
     ] = None,
     affinity: Annotated[
         str | None, typer.Option(help="Cores to run on, e.g. 4,5; those of the first package when left out.")
@@ -128,7 +132,7 @@ def _show(rows: Sequence[dict[str, Any]], found: Comparison, target: Target) -> 
         table.add_row(
             Text(row["package"]), row["runtime"], f"{row['latency_ms']:.3f}", *_ratio_cells(row["ratio"])
         )
-    console.print(table)
+    print_table(table)
     rounds = found.samples_ms.shape[1]
     trust = "trusted" if found.trusted else f"not trusted: {found.reason}"
     console.print(f"{rounds} rounds, a block of {found.samples_ms.shape[2]} each; {trust}", markup=False)
@@ -145,7 +149,7 @@ def _show_footprints(rows: Sequence[dict[str, Any]]) -> None:
             Text(row["package"]), f"{cost['size_bytes'] / 1e6:.2f}", f"{cost['cold_start_ms']:.0f}",
             f"{cost['peak_memory_mb']:.0f}", *rates,
         )  # fmt: skip
-    console.print(table)
+    print_table(table)
 
 
 def _ratio_cells(ratio: dict[str, float] | None) -> tuple[str, str]:

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -14,15 +13,13 @@ from results.record import Record, one_line
 from results.study import Study, open_study
 from results.table import csv_text
 from search.console import out as console
-from search.console import print_json
+from search.console import print_json, print_table
 from search.figures import figure_text
 from search.timings import timing_metric, with_timings
 
 __all__ = ["describe_front", "front"]
 
 _ALSO_SHOWN = ("latency_ratio", "size_bytes")
-# Rich takes a pipe for 80 columns and would squeeze the table; a file may be wide.
-_FILE_COLUMNS = 240
 
 
 def front(
@@ -53,8 +50,7 @@ def front(
     elif csv:
         print(_csv(records, list(opened.objectives)), end="")
     elif records:
-        screen = console if console.is_terminal else Console(width=_FILE_COLUMNS)
-        screen.print(
+        print_table(
             _table(records, opened, also=(*_ALSO_SHOWN, *([timing_metric(target)] if target else [])))
         )
     else:
@@ -107,7 +103,7 @@ def _table(records: Sequence[Record], study: Study, also: Sequence[str]) -> Tabl
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for name in ("trial", *metrics, *params):
         # One word a line: names are wider than figures.
-        table.add_column(Text(one_line(name).replace("_", "\n")), justify="right", overflow="fold")
+        table.add_column(Text(one_line(name).replace("_", "\n")), justify="right")
     for record in shown:
         cells = ["baseline" if record is baseline else str(record.number)]
         cells += [figure_text(m, record.metrics[m]) if m in record.metrics else "" for m in metrics]

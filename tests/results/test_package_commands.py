@@ -91,6 +91,16 @@ def test_bench_shows_a_row_for_each(study: Study, tmp_path: Path) -> None:
     assert "rounds, a block of 5 each" in shown.stdout
 
 
+def test_bench_cuts_no_name_in_a_pipe(study: Study, tmp_path: Path) -> None:
+    place = tmp_path / ("a-long-name-" * 2)
+    place.mkdir()
+    call("pick", study.path, "--trial", 0, "--out", place / "small", "--no-check")
+    (place / "large").symlink_to("small")
+    shown = call("bench", place / "small", place / "large", "--footprint").stdout
+    for name in ("small", "large"):
+        assert shown.count(str(place / name)) == 2
+
+
 def test_bench_measures_footprints(study: Study, tmp_path: Path) -> None:
     call("pick", study.path, "--out", tmp_path / "one")
     timed = json.loads(call("bench", tmp_path / "one", "--footprint", "--json").stdout)
