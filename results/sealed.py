@@ -42,22 +42,16 @@ def read_sealed(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise StudyDamaged(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise StudyDamaged(
-            f"{path}: is torn or altered (no JSON); restore it; front and status read the rest with --salvage"
-        ) from error
+        raise StudyDamaged(f"{path}: is torn or altered (no JSON); restore it") from error
     if not isinstance(body, dict) or not isinstance(body.get(_SEAL), str):
-        raise StudyDamaged(
-            f"{path}: carries no {_SEAL}; restore it; front and status read the rest with --salvage"
-        )
+        raise StudyDamaged(f"{path}: carries no {_SEAL}; restore it")
     stored = body.pop(_SEAL)
     try:
         whole = _digest(body) == stored
     except ValueError:
         whole = False
     if not whole:
-        raise StudyDamaged(
-            f"{path}: differs from its {_SEAL}; restore it; front and status read the rest with --salvage"
-        )
+        raise StudyDamaged(f"{path}: differs from its {_SEAL}; restore it")
     return body
 
 

@@ -291,17 +291,15 @@ def _read_each(paths: Mapping[int, Path], read: Callable[[Path, int], T], salvag
             yield read(path, number)
         except FileNotFoundError:
             continue  # A note that was committed between the listing and the reading.
-        except StudyDamaged:
+        except StudyDamaged as error:
             if not salvage:
-                raise
+                raise StudyDamaged(f"{error}; front and status read the rest with --salvage") from error
 
 
 def _read_record(path: Path, number: int) -> Record:
     record = Record.from_dict(read_sealed(path), path)
     if record.number != number:
-        raise StudyDamaged(
-            f"{path}: holds trial {record.number}; restore it; front and status read the rest with --salvage"
-        )
+        raise StudyDamaged(f"{path}: holds trial {record.number}; restore it")
     return record
 
 

@@ -110,6 +110,19 @@ def test_salvage_leaves_damaged_records_out_and_lists_them(tmp_path: Path) -> No
     assert [problem.split(": ")[0] for problem in study.damaged()] == [str(torn)]
 
 
+def test_salvage_is_advised_only_where_it_helps(tmp_path: Path) -> None:
+    study = filled_study(tmp_path)
+    layout.record_path(study.path, 3).write_text("{")
+    with pytest.raises(StudyDamaged, match="front and status read the rest with --salvage"):
+        study.records()
+    for read in (lambda: study.record(3), lambda: open_study(study.path, salvage=True)):
+        with pytest.raises(StudyDamaged) as raised:
+            read()
+        assert "--salvage" not in str(raised.value)
+        layout.definition_path(study.path).write_text("{")
+    assert not any("--salvage" in problem for problem in study.damaged())
+
+
 def test_a_whole_record_under_another_number_is_damage(tmp_path: Path) -> None:
     study = filled_study(tmp_path)
     shutil.copy(layout.record_path(study.path, 3), layout.record_path(study.path, 11))
