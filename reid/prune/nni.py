@@ -1,6 +1,6 @@
 """Masks of NNI's pruners: NNI decides which filters go, our plan and slimming carry it out.
 
-NNI is an extra (`pip install 'reid-pareto[nni]'`) and imported when a method names it. Its own slimming
+NNI is an extra (`pip install -c constraints.txt -e '.[nni]'`) and imported when a method names it. Its own slimming
 (`ModelSpeedup`) does not run on torch 2.2 and later, and is not used.
 """
 
@@ -53,7 +53,8 @@ def demand_nni() -> ModuleType:
             return importlib.import_module("nni.compression")
     except ImportError as error:
         raise ConfigError(
-            f"methods nni-... need NNI: pip install 'reid-pareto[nni]' ({error}); or name a method of our own"
+            f"methods nni-... need NNI: pip install -c constraints.txt -e '.[nni]' ({error}); "
+            "or name a method of our own"
         ) from error
 
 

@@ -23,7 +23,7 @@ Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """(N, 3, H, W) float32, normalised, to (N, ...) float32."""
 
 
-OPENVINO_WANTED = "needs OpenVINO, which is not installed; pip install 'reid-pareto[openvino]'"
+OPENVINO_WANTED = "needs OpenVINO, which is not installed; pip install -c constraints.txt -e '.[openvino]'"
 """What to do about a missing library, after the name of a file."""
 
 
