@@ -39,8 +39,12 @@ LAST: dict[str, list[str]] = {
     "train": ["--epochs", "1"],
     "search": ["--trials", "1", "--gpus-per-trial", "0", "--cpus-per-trial", "1"],
     "simulate": ["--trials", "8"],
+    "trial": ["--cache", "stages"],
 }
-"""Options put behind those of a command; where an option stands twice, the last holds."""
+"""Options put behind those of a command; where an option stands twice, the last holds.
+
+The trials of a document share their stages: most of them start from the same dense network.
+"""
 
 
 def small(arguments: Sequence[str]) -> list[str]:
