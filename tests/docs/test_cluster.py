@@ -81,7 +81,7 @@ def test_two_machines_by_hand(tmp_path: Path) -> None:
         "HOME": str(tmp_path / "home"),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
-    (tmp_path / "home" / ".ray").mkdir(parents=True)
+    (tmp_path / "home").mkdir()
     here = {"10.0.0.1": "127.0.0.1", "6379": str(port), "/shared/": f"{tmp_path}/shared/"}
 
     def told(start: str) -> str:
@@ -90,7 +90,7 @@ def test_two_machines_by_hand(tmp_path: Path) -> None:
             text = text.replace(there, ours)
         return text
 
-    subprocess.run(told("python -c"), shell=True, check=True, env=environment)
+    subprocess.run(told("(umask 077"), shell=True, check=True, env=environment)
     token = tmp_path / "home" / ".ray" / "auth_token"
     assert token.stat().st_mode & 0o777 == 0o600
     head, other = (
