@@ -107,7 +107,7 @@ def broken(limits: Iterable[Limit], metrics: Mapping[str, float], *, trusted: bo
         limits: those on figures that are not there yet are left out.
         metrics: figures by name.
         trusted: whether the latency may be believed. One that may not be breaks a limit only by more than a quarter of
-            it: clocks of shared machines wander by 10 to 20 %.
+            it: clocks of shared machines wander.
 
     Returns:
         Text of each limit, and by how much it is broken.
