@@ -25,7 +25,8 @@ class PruningSettings(TrainingSettings):
         max_layer_rate: largest rate of one layer that "bafd" and "latency" allocation give, in (0, 1).
         prune_rounds: how often the network is pruned, slimmed and finetuned on the way to the prune rate, each
             time by the same factor; >= 1.
-        prune_epochs: epochs of soft pruning, >= 1; methods that prune at once take no notice of it.
+        prune_epochs: epochs of soft pruning, >= 0, and >= 1 for a soft method; methods that prune at once take no
+            notice of it.
         prune_schedule: how the rate of soft pruning rises over its epochs; "auto" is the method's own way.
         decay_rate: factor that remains after one soft-pruning step, 0 = zeroed, in [0, 1); None is the method's own.
         mask_norm: whether the decay takes weight and bias of the batch normalisation too; None is the method's own way.

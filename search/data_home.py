@@ -14,7 +14,7 @@ __all__ = ["data_or_synthetic", "home"]
 
 
 def home() -> Path:
-    """Folder for what the project keeps on a machine: $REID_PARETO_HOME, or reid-pareto in the user's cache."""
+    """Folder of the generated datasets: $REID_PARETO_HOME, or reid-pareto in the user's cache."""
     given = os.environ.get("REID_PARETO_HOME")
     return Path(given) if given else user_cache()
 
