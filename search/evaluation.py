@@ -7,7 +7,7 @@ from typing import Any
 
 import spaces
 from reid.config import Target, TrialConfig
-from reid.data import ReIDDataset, Sample, split_validation
+from reid.data import ReIDDataset, Sample, dataset_name, split_validation
 from reid.errors import ConfigError, DataError
 from reid.evaluate import Protocol, Rerank, Spectral
 from reid.evaluate.classification import Classification
@@ -20,9 +20,10 @@ from reid.runtime import model_file, runtime_of
 from search.console import errors
 from search.options import parse_size
 
-__all__ = ["HoldOut", "Picture", "Source", "chosen_protocol", "chosen_split"]
+__all__ = ["HoldOut", "Picture", "Source", "chosen_picture", "chosen_protocol", "chosen_split"]
 
 _USUAL_SIZE = "256x128"
+_QUERIES_SHOWN = 5
 _FREE = ("synthetic",)
 """Datasets whose images may go anywhere: nobody is shown."""
 
@@ -258,3 +259,18 @@ class Picture:
         queries = queries_to_show(examined.found, self.queries, seed)
         drawn = draw_ranked_lists(examined.found, queries, examined.query_images, examined.gallery_images)
         write_with(self.path, lambda temporary: drawn.save(temporary, format="PNG"))
+
+
+def chosen_picture(path: Path | None, queries: int | None, data: Path) -> Picture | None:
+    """The picture that the options ask for, or None; its place is known to be good.
+
+    Raises:
+        ConfigError: a value or the place is wrong, or queries are counted for no picture.
+    """
+    if path is None:
+        if queries is not None:
+            raise ConfigError("--queries needs --ranked-list FILE.png")
+        return None
+    picture = Picture(path=path, queries=_QUERIES_SHOWN if queries is None else queries)
+    picture.demand_place(dataset_name(data))
+    return picture

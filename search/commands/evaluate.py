@@ -9,19 +9,14 @@ import typer
 from reid.data import dataset_name, load_dataset
 from reid.errors import ConfigError
 from reid.evaluate import Protocol, RankingResult
-from reid.evaluate.classification import Classification
-from reid.evaluate.examine import examine
 from reid.evaluate.plugin import apply_metric, load_metric
-from reid.steps.score import metrics_of
 from search.console import out as console
 from search.console import print_json
-from search.evaluation import Picture, Source, chosen_protocol, chosen_split
 from search.options import parse_settings
 
 __all__ = ["evaluate"]
 
 _USUAL = Protocol()
-_QUERIES_SHOWN = 5
 
 
 def evaluate(
@@ -67,6 +62,10 @@ def evaluate(
 
     Example: reid-pareto evaluate PACKAGE --data DATA --flip --rerank
     """
+    # Late, because torch takes seconds to load: help should not.
+    from reid.evaluate.examine import examine
+    from search.evaluation import Source, chosen_picture, chosen_protocol, chosen_split
+
     rules = {
         "no_match": no_match, "same_camera": same_camera, "junk": junk, "distractors": distractors,
         "multi_query": multi_query, "flip": flip,
@@ -82,11 +81,12 @@ def evaluate(
         if protocol != _USUAL or ranked_list or queries or metric or split != "test":
             raise ConfigError("--classification judges no retrieval; leave the options of retrieval out")
         dataset = load_dataset(dataset_name(data), data)
-        _answer_classification(source.judge_classifier(dataset, validation_share, seed), json)
+        judged = source.judge_classifier(dataset, validation_share, seed)
+        _answer_classification(dataclasses.asdict(judged), json)
         return
     if validation_share is not None and split != "validation":
         raise ConfigError("--validation-share needs --split validation or --classification")
-    picture = _picture(ranked_list, queries, data)
+    picture = chosen_picture(ranked_list, queries, data)
     own = {path: load_metric(path) for path in metric or []}
     dataset = load_dataset(dataset_name(data), data)
     hold_out = source.hold_out(validation_share, seed) if split == "validation" else None
@@ -103,17 +103,9 @@ def evaluate(
     _answer(answer, json)
 
 
-def _picture(path: Path | None, queries: int | None, data: Path) -> Picture | None:
-    if path is None:
-        if queries is not None:
-            raise ConfigError("--queries needs --ranked-list FILE.png")
-        return None
-    picture = Picture(path=path, queries=_QUERIES_SHOWN if queries is None else queries)
-    picture.demand_place(dataset_name(data))
-    return picture
-
-
 def _figures(ranking: RankingResult, split: str) -> dict[str, Any]:
+    from reid.steps.score import metrics_of  # late, because of torch again
+
     values: dict[str, Any] = {"split": split, "protocol": ranking.protocol, **metrics_of(ranking)}
     return values | {"queries": ranking.num_queries, "skipped": ranking.num_skipped}
 
@@ -138,12 +130,12 @@ def _answer(values: dict[str, Any], json: bool) -> None:
         console.print(f"ranked lists in {values['ranked_list']}", markup=False)
 
 
-def _answer_classification(result: Classification, json: bool) -> None:
+def _answer_classification(values: dict[str, Any], json: bool) -> None:
     if json:
-        print_json(dataclasses.asdict(result))
+        print_json(values)
         return
     console.print(
-        f"accuracy {result.accuracy:.4f}  among the first five {result.accuracy_top5:.4f}  "
-        f"({result.images} images, {result.identities} identities)"
+        f"accuracy {values['accuracy']:.4f}  among the first five {values['accuracy_top5']:.4f}  "
+        f"({values['images']} images, {values['identities']} identities)"
     )
-    console.print(result.protocol, markup=False)
+    console.print(values["protocol"], markup=False)

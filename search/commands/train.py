@@ -13,8 +13,6 @@ from reid.pruning_settings import PRUNING
 from search.console import errors, print_json
 from search.console import out as console
 from search.options import parse_settings, parse_size
-from search.single import run_single, summary
-from search.training_view import TrainingView
 
 __all__ = ["train"]
 
@@ -111,6 +109,10 @@ def train(
     typed = {name for name in options if _is_typed(context, name)}
     _refuse_contradictions({name: options[name] for name in typed}, assigned)
     config = _config(data, options, assigned)
+    # Late, because torch takes seconds to load: help and a typing error should not.
+    from search.single import run_single, summary
+    from search.training_view import TrainingView
+
     with TrainingView(errors, out / _CURVES) as view:
         outcome = run_single(config, data, out, cache=cache, watcher=view)
     if json:

@@ -11,7 +11,6 @@ from search.console import print_json
 from search.data_home import data_or_synthetic
 from search.options import parse_settings
 from search.planner import absolute_limits, trial_config
-from search.single import run_single, summary
 
 __all__ = ["trial"]
 
@@ -33,6 +32,9 @@ def trial(
     chosen = spaces.load(space)
     config = trial_config(chosen, parse_settings(settings or []))
     root = data_or_synthetic(data, config.dataset)
+    # Late, because torch takes seconds to load: help and a typing error should not.
+    from search.single import run_single, summary
+
     outcome = run_single(config, root, out, cache=cache, limits=absolute_limits(chosen))
     if json:
         print_json(summary(outcome))

@@ -45,9 +45,9 @@ def test_version() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "add-timings", "data", "doctor", "front", "pick", "report", "review", "search", "status", "verify"],
+    ["", *cli.COMMANDS],
 )
-def test_what_trains_nothing_starts_without_torch(command: str) -> None:
+def test_help_does_not_wait_for_torch(command: str) -> None:
     program = (
         f"import sys; from search.cli import app; app({[*command.split(), '--help']}, standalone_mode=False)"
     )

@@ -132,7 +132,7 @@ def test_a_picture_is_written_where_told(given: list[object], data: Path, tmp_pa
 def test_a_picture_of_real_people_stays_out_of_git(
     data: Path, given: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "dataset_name", lambda root: "market1501")
+    monkeypatch.setattr(search.evaluation, "dataset_name", lambda root: "market1501")
     (tmp_path / ".git").mkdir()
     with pytest.raises(ConfigError, match="lies in the git work tree"):
         call(*given, "--ranked-list", tmp_path / "deep" / "lists.png")
@@ -185,7 +185,7 @@ def test_wrong_options_are_refused_before_anything_is_embedded(
     def never(*arguments: object) -> None:
         raise AssertionError("something was embedded")
 
-    monkeypatch.setattr(command, "examine", never)
+    monkeypatch.setattr("reid.evaluate.examine.examine", never)
     with pytest.raises(ConfigError, match=named):
         call(*given, *options)
 
