@@ -18,7 +18,7 @@ from reid.evaluate.ranked_list import draw_ranked_lists, queries_to_show
 from reid.files import read_json, write_with
 from reid.runtime import model_file, runtime_of
 from search.console import errors
-from search.options import parse_size
+from search.options import change_target, parse_size
 
 __all__ = ["HoldOut", "Picture", "Source", "chosen_picture", "chosen_protocol", "chosen_split"]
 
@@ -133,7 +133,8 @@ class Source:
             self._demand_nothing_said()
             folder = self.model if self.model.is_dir() else self.model.parent
             runtime = runtime_of(folder) if self.model.suffix != ".onnx" else "onnxruntime"
-            return open_file(self.model, Target(runtime=runtime, threads=self.threads, batch=32))
+            target = change_target(Target(runtime=runtime, batch=32), threads=self.threads)
+            return open_file(self.model, target)
         return open_weights(self.model, self._named_backbone(), self._size(), self.options)
 
     def hold_out(self, share: float | None, seed: int | None) -> HoldOut:

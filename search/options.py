@@ -1,13 +1,15 @@
 """Values as people type them on the command line."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from reid.config import Target
 from reid.errors import ConfigError
 from search.halving import HalvingSettings
 from spaces import read_value
 
-__all__ = ["parse_halving", "parse_settings", "parse_size"]
+__all__ = ["change_target", "parse_halving", "parse_settings", "parse_size"]
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -20,6 +22,18 @@ def parse_size(text: str) -> tuple[int, int]:
     if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
         raise ConfigError(f"input size must be HEIGHTxWIDTH such as 256x128, got {text!r}")
     return int(parts[0]), int(parts[1])
+
+
+def change_target(target: Target, **options: Any) -> Target:
+    """The target with what options of the command line, called like its settings, change.
+
+    Raises:
+        ConfigError: a value is out of range, or two do not go together; names the options.
+    """
+    try:
+        return replace(target, **options)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("target.", "--")) from error
 
 
 def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:

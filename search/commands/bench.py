@@ -23,6 +23,7 @@ from results.ties import Interval, paired_ratio
 from results.verify import verify
 from search.console import out as console
 from search.console import print_json, print_table, progress_line
+from search.options import change_target
 from search.packages import compare_runtimes, package_target, unpacked
 
 __all__ = ["bench"]
@@ -93,8 +94,8 @@ def _chosen(target: Target, threads: int | None, affinity: str | None) -> Target
         parts = affinity.split(",")
         if not all(part.strip().isdecimal() for part in parts):
             raise ConfigError(f"--affinity takes core numbers such as 4,5, got {affinity!r}")
-        target = replace(target, affinity=tuple(map(int, parts)), threads=threads or len(parts))
-    return target if threads is None else replace(target, threads=threads)
+        return change_target(target, affinity=tuple(map(int, parts)), threads=threads or len(parts))
+    return target if threads is None else change_target(target, threads=threads)
 
 
 def _row(package: Path, runtime: str, model_sha256: str, found: Comparison, index: int) -> dict[str, Any]:

@@ -44,7 +44,9 @@ def evaluate(
     ] = False,
     rerank: Annotated[bool, typer.Option("--rerank", help="k-reciprocal: k1 20, k2 6, lambda 0.3.")] = False,
     spectral: Annotated[float | None, typer.Option(help="Score the head again; temperature, 0.5.")] = None,
-    spectral_top: Annotated[int | None, typer.Option(help="Length of that head; 50 if left out.")] = None,
+    spectral_top: Annotated[
+        int | None, typer.Option(min=1, help="Length of that head; 50 if left out.")
+    ] = None,
     no_match: Annotated[str, typer.Option(help="Query without a match: skip or count.")] = _USUAL.no_match,
     same_camera: Annotated[str, typer.Option(help="Matches in the same camera: remove or keep.")] = "remove",
     junk: Annotated[str, typer.Option(help="Identity -1: remove or keep as wrong.")] = _USUAL.junk,
@@ -55,7 +57,7 @@ def evaluate(
     classification: Annotated[
         bool, typer.Option("--classification", help="Judge the classifier instead of retrieval.")
     ] = False,
-    threads: Annotated[int, typer.Option(help="Threads that embed.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="Threads that embed.")] = 2,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Embed query and gallery with the file itself and rank them: mAP and CMC, protocol stated.

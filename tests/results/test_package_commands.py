@@ -101,6 +101,23 @@ def test_bench_cuts_no_name_in_a_pipe(study: Study, tmp_path: Path) -> None:
         assert shown.count(str(place / name)) == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--affinity", "0,0"], "--affinity must be different cores"),
+        (["--affinity", "0", "--threads", 2], "--affinity must be at least --threads = 2 cores"),
+        (["--threads", 5000], "--threads must be at most 1024"),
+    ],
+)
+def test_bench_names_options_that_do_not_go(
+    study: Study, tmp_path: Path, options: list[object], said: str
+) -> None:
+    call("pick", study.path, "--out", tmp_path / "one", "--no-check")
+    refused = call("bench", tmp_path / "one", *options).exception
+    assert isinstance(refused, ConfigError)
+    assert str(refused).startswith(said)
+
+
 def test_bench_measures_footprints(study: Study, tmp_path: Path) -> None:
     call("pick", study.path, "--out", tmp_path / "one")
     timed = json.loads(call("bench", tmp_path / "one", "--footprint", "--json").stdout)

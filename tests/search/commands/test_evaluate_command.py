@@ -205,6 +205,8 @@ def test_an_exported_file_has_no_classifier_and_one_size(
     assert answer["protocol"].startswith("single query, flip, cosine")
     same = json.loads(call(tmp_path / "model.onnx", "--data", data, "--flip", "--json", "--threads", 1))
     assert same == answer
+    with pytest.raises(ConfigError, match="--threads must be at most 1024, got 5000"):
+        call(tmp_path, "--data", data, "--threads", 5000)
     with pytest.raises(ConfigError, match="gives embeddings and has no classifier"):
         call(tmp_path / "model.onnx", "--data", data, "--classification")
     with pytest.raises(ConfigError, match="an exported file has no classifier"):
@@ -217,6 +219,13 @@ def test_an_exported_file_has_no_classifier_and_one_size(
         ConfigError, match=r"--input-size describes the network of a state dict; .* describes itself"
     ):
         call(tmp_path, "--data", data, "--input-size", "128x64")
+
+
+@pytest.mark.parametrize("option", ["--threads", "--spectral-top"])
+def test_counts_that_are_none_name_their_option(option: str, given: list[object]) -> None:
+    done = CliRunner().invoke(APP, [*map(str, given), option, "0"], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option}'" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.onnx", "nowhere.pth"])
