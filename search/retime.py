@@ -12,7 +12,7 @@ from reid.errors import ConfigError, ResourceError
 from results.hold import driver_of
 from results.record import BASELINE_NUMBER, Record, utc_now
 from results.retimed import next_session
-from results.store import commit_fact
+from results.store import commit_fact, rebuild_table
 from results.study import Study
 from results.ties import paired_ratio
 from search.planner import resolve_limits
@@ -69,6 +69,7 @@ def retime(study: Study, say: Callable[[str], None]) -> Session:
     # The baseline last: with it the session counts.
     for record in (*trials, baseline):
         commit_fact(study, record.number, kind, facts[record.number])
+    rebuild_table(study)
     return Session(
         timed={record.number: facts[record.number]["trusted"] for record in trials},
         left_out=tuple(record.number for record in complete if record.number in gone),
