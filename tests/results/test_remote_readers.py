@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import reid.timing.sampling
 from results import Study, commit, open_study
 from results.remote import open_remote
+from results.retimed import timed_on
 from search.cli import app
 from search.review import ReviewServer, Settings
 from tests.results.s3 import Endpoint, s3_endpoint, server_python
@@ -85,6 +88,20 @@ def test_a_pick_that_measures_again_leaves_its_facts_in_the_store(
     tested = open_study(uri).test_record(found["trial"])
     assert tested is not None
     assert 0 < tested["metrics"]["mAP"] <= 1
+
+
+def test_a_timing_session_is_kept_in_the_store(
+    endpoint: Endpoint, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hasty_timing: None
+) -> None:
+    for name in ("MAX_SPREAD", "MAX_KERNEL_DRIFT"):
+        monkeypatch.setattr(reid.timing.sampling, name, float("inf"))
+    uri = endpoint.uri("retimed")
+    put(study, uri)
+    printed("retime", uri)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))  # as another machine
+    before, after = study.record(0), open_study(uri).record(0)
+    assert after.metrics["latency_ms"] != before.metrics["latency_ms"]
+    assert timed_on(after) == socket.gethostname()
 
 
 def test_a_study_in_the_place_of_a_removed_one_is_not_mixed_with_it(

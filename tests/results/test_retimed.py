@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -14,9 +13,6 @@ from typer.testing import CliRunner
 import reid.timing.sampling
 import search.retime
 from reid.errors import ConfigError, ResourceError
-from reid.export.metadata import write_metadata
-from reid.export.spec import InputSpec
-from reid.files import read_json
 from reid.timing import Comparison
 from results import Study, commit, commit_fact
 from results.hold import hold_study
@@ -26,6 +22,7 @@ from search.cli import app
 from search.retime import Session, retime
 from tests.results.conftest import COMPLETE, UNTRUSTED, trial
 from tests.results.samples import make_study
+from tests.results.test_package_commands import network  # noqa: F401 - a fixture, by name
 
 NUMBERS = sorted(COMPLETE | UNTRUSTED)
 Retime = Callable[..., Session]
@@ -45,15 +42,6 @@ def timing(medians_ms: Sequence[float], *, spread: Sequence[float] = (), after: 
         samples_ms=samples, trusted=True, reason="", kernel_drift=after / 10 - 1, kernel_ms=(10.0, after),
         attempts=1, waited_s=0.0,
     )  # fmt: skip
-
-
-@pytest.fixture
-def network(network: Path) -> Path:
-    """With the metadata that a real export has."""
-    model = onnx.load(network / "model.onnx")
-    write_metadata(model, InputSpec.from_dict(read_json(network / "input_spec.json")), "fp32")
-    onnx.save(model, network / "model.onnx")
-    return network
 
 
 @pytest.fixture
