@@ -93,17 +93,22 @@ def test_an_interruption_is_told(command: str, said: str, monkeypatch: pytest.Mo
 def test_ctrl_c_ends_a_command_with_one_line(tmp_path: Path) -> None:
     """As a terminal sends it: to the process and all of its children."""
     arguments = ["data", "prepare", "synthetic", "--identities", "5000", "--to", str(tmp_path / "people")]
-    running = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "search.cli", *arguments],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    end = time.monotonic() + 60
-    while not any(tmp_path.iterdir()) and time.monotonic() < end:
-        time.sleep(0.05)
-    os.killpg(running.pid, signal.SIGINT)
-    _, said = running.communicate(timeout=60)
+        # A suite that runs in the background of a shell hands down SIGINT as ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as running:
+        try:
+            end = time.monotonic() + 60
+            while not any(tmp_path.iterdir()) and time.monotonic() < end:
+                time.sleep(0.05)
+            os.killpg(running.pid, signal.SIGINT)
+            _, said = running.communicate(timeout=60)
+        finally:
+            running.kill()
     assert (running.returncode, said) == (130, "interrupted\n")
     assert not any(tmp_path.iterdir())
 
