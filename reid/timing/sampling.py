@@ -92,7 +92,7 @@ def doubts(
     drift = max((value / (kernel_ms_at_start or kernels[0]) - 1 for value in kernels), key=abs)
     reasons = []
     if abs(drift) > MAX_KERNEL_DRIFT:
-        since = "since the study started" if kernel_ms_at_start else "while timing"
+        since = "since the start" if kernel_ms_at_start else "while timing"
         word = "slower" if drift > 0 else "faster"
         reasons.append(f"the machine became {abs(drift):.0%} {word} {since} (calibration kernel)")
     if spread > MAX_SPREAD:

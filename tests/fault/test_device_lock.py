@@ -247,4 +247,4 @@ def test_m3_a_steady_foreign_load_is_not_trusted(start: Start, tmp_path: Path) -
     assert not found.trusted
     assert found.attempts == 3
     assert found.kernel_drift > 0.05
-    assert "slower since the study started" in found.reason
+    assert "slower since the start" in found.reason

@@ -77,7 +77,7 @@ def test_m3_a_steady_load_is_caught_by_the_kernel(lock: DeviceLock) -> None:
     machine = Machine(kernels=repeat(4.5))
     found = machine.measure(machine.work(24.7), lock, kernel_ms_at_start=3.0)
     assert (found.trusted, found.attempts) == (False, 3)
-    assert found.reason == "the machine became 50% slower since the study started (calibration kernel)"
+    assert found.reason == "the machine became 50% slower since the start (calibration kernel)"
     assert found.kernel_drift == pytest.approx(0.5)
 
 
