@@ -20,7 +20,8 @@ _USUAL = Protocol()
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="ONNX file, package, RUN folder, or state dict.")],
+    context: typer.Context,
+    model: Annotated[Path, typer.Argument(help="ONNX file, package or its zip, RUN folder, or state dict.")],
     data: Annotated[Path, typer.Option(help="Prepared dataset.")],
     backbone: Annotated[str | None, typer.Option(help="Network of a state dict.")] = None,
     settings: Annotated[
@@ -67,7 +68,10 @@ def evaluate(
     # Late, because torch takes seconds to load: help should not.
     from reid.evaluate.examine import examine
     from search.evaluation import Source, chosen_picture, chosen_protocol, chosen_split
+    from search.packages import unpacked
 
+    if model.suffix == ".zip":
+        model = context.with_resource(unpacked(model))
     rules = {
         "no_match": no_match, "same_camera": same_camera, "junk": junk, "distractors": distractors,
         "multi_query": multi_query, "flip": flip,

@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 
 import search.evaluation
 from reid.data import ReIDDataset, Sample, decode_images, load_dataset, split_validation
+from reid.data.archive import pack
 from reid.data.prepare import prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
-from reid.errors import ConfigError, DataError
+from reid.errors import ConfigError, DataError, UnverifiedError
 from reid.evaluate import rank, rank_distances, rerank, spectral_distances
 from reid.files import write_json
 from reid.models import build
@@ -235,6 +236,18 @@ def test_a_network_that_is_not_there_is_bad_input(
 ) -> None:
     with pytest.raises(ConfigError, match="does not exist; name an ONNX file"):
         call(tmp_path / name, "--data", data, *more)
+
+
+def test_a_zipped_package_is_judged_as_its_folder(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "package"
+    folder.mkdir()
+    tiny_artifact(folder)
+    zipped = pack(folder, tmp_path / "package.zip")
+    answers = [call(place, "--data", data, "--threads", 1, "--json") for place in (folder, zipped)]
+    assert answers[0] == answers[1]
+    zipped.write_bytes(zipped.read_bytes()[:-30])
+    with pytest.raises(UnverifiedError, match=r"package\.zip"):
+        call(zipped, "--data", data)
 
 
 def test_a_folder_without_a_network_is_bad_input(data: Path, tmp_path: Path) -> None:
