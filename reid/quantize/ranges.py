@@ -25,6 +25,8 @@ from reid.config import reject_unknown
 from reid.export.spec import InputSpec
 from reid.files import write_atomic
 from reid.quantize.equalize import equalize
+from reid.quantize.joins import share_ranges
+from reid.quantize.norms import norms_to_convolutions
 from reid.quantize.placement import float_nodes, float_tail
 from reid.quantize.settings import QuantizationSettings
 
@@ -78,6 +80,8 @@ def calibrate_file(
 ) -> Calibrated:
     """Simplify an fp32 file, equalize it if asked, and take the ranges of its activations.
 
+    Batch normalisation before convolutions becomes a convolution where the settings say so.
+
     Args:
         source: an fp32 file of `reid.export.export_onnx`.
         spec: its input specification.
@@ -93,13 +97,14 @@ def calibrate_file(
         # Symbolic shape inference adds nothing for our graphs: only the number of images is free.
         quant_pre_process(source, folder / "prepared.onnx", skip_symbolic_shape=True)
         model = onnx.load(folder / "prepared.onnx")
-        if settings.equalize:
-            equalize(model)
+        changed = norms_to_convolutions(model) if settings.integer_norms else 0
+        changed += equalize(model) if settings.equalize else 0
+        if changed:
             onnx.save(model, folder / "prepared.onnx")
         _quantize(folder, model, _Batches(spec, images), replace(settings, float_layers=()))
         return Calibrated(
             model=model,
-            ranges=(folder / "ranges.json").read_bytes(),
+            ranges=share_ranges(model.graph, (folder / "ranges.json").read_bytes()),
             method=settings.calibration,
             weight_bits=settings.weight_bits,
         )
@@ -146,7 +151,7 @@ def _quantize_static(
 
 
 def _excluded(graph: onnx.GraphProto, float_layers: tuple[str, ...]) -> set[str]:
-    # A batch norm that no convolution took up runs in float either way; int8 would only coarsen its factors.
+    # A batch norm that is no convolution runs in float either way; int8 would only coarsen its factors.
     norms = {node.name for node in graph.node if node.op_type == "BatchNormalization"}
     return norms | {*float_tail(graph)} | float_nodes(graph, float_layers)
 

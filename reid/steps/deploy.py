@@ -107,6 +107,7 @@ def _parameters(config: TrialConfig) -> dict[str, Any]:
             "seed": config.seed,
             "calibration": config.calibration,
             "equalize": config.equalize,
+            "integer_norms": settings_of(config).integer_norms,
             "weight_bits": weight_bits_of(config),
         }
     if scheme == "int8-qat":

@@ -30,11 +30,17 @@ CHECK_IMAGES = 32
 EXACT = frozenset({"torchscript-qnnpack"})
 """Runtimes whose integer products never saturate."""
 
+FLOAT_NORMS = frozenset({"torchscript", "torchscript-qnnpack"})
+"""Runtimes whose integer kernels are slow for one input channel a group (docs/decisions/0031)."""
+
 
 def settings_of(config: TrialConfig) -> QuantizationSettings:
-    """How the trial takes ranges, and how many bits weights have."""
+    """How the trial takes ranges, how many bits weights have, and what becomes of batch normalisation."""
     return QuantizationSettings(
-        calibration=config.calibration, equalize=config.equalize, weight_bits=weight_bits_of(config)
+        calibration=config.calibration,
+        equalize=config.equalize,
+        integer_norms=config.target.runtime not in FLOAT_NORMS,
+        weight_bits=weight_bits_of(config),
     )
 
 
