@@ -29,7 +29,7 @@ from reid.errors import ArtifactError
 from reid.export import export_onnx
 from reid.files import read_json, write_json
 from reid.models import build
-from reid.quantize import offered, quantize
+from reid.quantize import QuantizationSettings, offered, quantize
 from reid.runtime import installed_runtimes, open_artifact
 from reid.steps.data import TrialData, load_data
 from reid.steps.dense import train_dense
@@ -199,7 +199,10 @@ def _of(samples: tuple[Sample, ...], identities: int | None) -> tuple[Sample, ..
 
 
 def against_eager(backbone: str) -> Figures:
-    """Latency of int8-static and of fp32 files to that of the untrained network in torch eager, in turns."""
+    """Latency of int8-static and of fp32 files to that of the untrained network in torch eager, in turns.
+
+    Also of int8-static as it would be with its norms in float (docs/decisions/0031-norms-before-convolutions.md).
+    """
     torch.manual_seed(0)
     model = build(backbone, 2).eval()
     config = TrialConfig(backbone=backbone, input_size=(256, 128))
@@ -207,7 +210,9 @@ def against_eager(backbone: str) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         source = export_onnx(model, input_spec(config, model), Path(folder) / "float.onnx")
         integer = quantize(source, "int8-static", images, Path(folder) / "int8.onnx")
-        runtimes = [open_artifact(artifact.path, Target()) for artifact in (source, integer)]
+        plain = QuantizationSettings(integer_norms=False)
+        float_norms = quantize(source, "int8-static", images, Path(folder) / "float_norms.onnx", plain)
+        runtimes = [open_artifact(artifact.path, Target()) for artifact in (source, integer, float_norms)]
         batch = torch.from_numpy(source.spec.normalise(images[:1]))
 
         def eager() -> None:
@@ -215,11 +220,12 @@ def against_eager(backbone: str) -> Figures:
                 model(batch)
 
         timing = compare([eager, *(runtime.timer() for runtime in runtimes)], lock=DeviceLock("cpu"))
-    eager_ms, float_ms, int8_ms = (round(float(value), 3) for value in timing.medians_ms)
+    eager_ms, float_ms, int8_ms, float_norms_ms = (round(float(value), 3) for value in timing.medians_ms)
     return {
         "eager_ms": eager_ms,
         "fp32_ms": float_ms,
         "int8_static_ms": int8_ms,
+        "int8_static_with_float_norms_ms": float_norms_ms,
         "eager_to_int8": round(eager_ms / int8_ms, 2),
         "trusted": timing.trusted,
     }
