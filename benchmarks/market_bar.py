@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import NullFormatter
 
 from benchmarks.device import one_thread, write_result
 from reid.config import Target
@@ -35,6 +35,8 @@ RESNET18_MS = 22.9
 
 REFERENCE = (0.0, 23.0)
 """mAP and milliseconds from which areas count."""
+
+_TICKS_MS = (0.3, 0.5, 1, 2, 5, 10)
 
 BARS = {5: 0.82, 10: 0.80, 23: 0.75, 40: 0.60}
 """How many times faster than dense fp32 ResNet-18 -> mAP to be reached."""
@@ -141,17 +143,19 @@ def draw(ours: list[Point], path: Path) -> None:
     axes = figure.add_subplot()
     for points, label, colour in ((TABLE, "what people use", "#7a8699"), (ours, "reid-pareto", "#0b5cbf")):
         places = np.array([(one.latency_ms, 100 * one.mean_ap) for one in points])
-        best = places[pareto_front(places, ["minimize", "maximize"])]
-        best = best[best[:, 0].argsort()]
+        front = pareto_front(places, ["minimize", "maximize"])
+        best = places[front][places[front][:, 0].argsort()]
         axes.plot(*places.T, "o", color=colour, label=label)
         axes.step(*best.T, where="post", color=colour, linewidth=1.2)
-        for one, place in zip(points, places, strict=True):
-            axes.annotate(
-                one.name, place, textcoords="offset points", xytext=(5, -10), fontsize=7, color=colour
-            )
+        for one, place, leads in zip(points, places, front, strict=True):
+            if leads or points is TABLE:  # the names of our other points would lie over those of the front
+                axes.annotate(
+                    one.name, place, textcoords="offset points", xytext=(5, -10), fontsize=7, color=colour
+                )
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(ScalarFormatter())
+    axes.set_xticks(_TICKS_MS, [f"{tick:g}" for tick in _TICKS_MS])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.margins(x=0.2)
     axes.set_xlabel(f"latency (ms, where dense fp32 ResNet-18 takes {RESNET18_MS})")
     axes.set_ylabel("mAP on the test split of Market-1501 (%)")
     axes.legend(frameon=False)

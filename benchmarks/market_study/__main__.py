@@ -91,14 +91,17 @@ def row_of(record: results.Record) -> dict[str, Any]:
 def point(row: dict[str, Any], times_resnet18: float) -> Point:
     """A row of the front as a point beside the table."""
     size = "x".join(map(str, row["params"].get("input_size", ())))
-    name = " ".join(filter(None, (name_of(row["trial"]), size)))
+    name = ", ".join(filter(None, (size, row["params"].get("quantization", ""), name_of(row["trial"]))))
     return Point(name, row["test"]["rank1"], row["test"]["mAP"], RESNET18_MS / times_resnet18)
 
 
 def figures_of(study: results.Study) -> dict[str, Any]:
     """What became of the trials, and what they cost."""
     records = study.records()
+    everything = [record for record in (study.baseline, *records) if record is not None]
     return {
+        "began": min(record.started_at for record in everything),
+        "ended": max(record.finished_at for record in everything),
         "trials": dict(Counter(record.status for record in records)),
         "trusted_latencies": sum(record.latency_trusted for record in records),
         "stage_seconds": {stage: round(took, 1) for stage, took in stage_seconds(records).items()},
