@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="keeps what is finished")
     parser.add_argument("--identities", type=int, help="take so many of each split; all when left out")
     parser.add_argument("--schemes", nargs="+", help="all when left out")
+    parser.add_argument("--runtimes", nargs="+", help="all that are installed when left out")
     parser.add_argument("--set", nargs="*", default=[], help="name=value of a setting, e.g. qat_epochs=1")
     parser.add_argument(
         "--small", action="store_true", help="generated data, untrained ResNet-18, small images"
@@ -63,7 +64,7 @@ def main() -> None:
     for name, config in _networks(options, root).items():
         changes = dict(text.split("=", 1) for text in options.set)
         config = TrialConfig.from_dict(config.to_dict() | {k: _number(v) for k, v in changes.items()})
-        figures["networks"][name] = _network(config, root, work, options.identities, options.schemes)
+        figures["networks"][name] = _network(config, root, work, options)
     if options.densenet:
         figures["densenet121"] = against_eager("densenet121")
     write_result("quantization-small" if options.small else "quantization", figures)
@@ -109,15 +110,14 @@ def _networks(options: argparse.Namespace, root: Path) -> dict[str, TrialConfig]
     return found
 
 
-def _network(
-    config: TrialConfig, root: Path, work: Path, identities: int | None, schemes: list[str] | None
-) -> list[Figures]:
+def _network(config: TrialConfig, root: Path, work: Path, options: argparse.Namespace) -> list[Figures]:
+    identities, schemes = options.identities, options.schemes
     data = load_data(_workshop(config, work), root)
     if identities:
         data = _part(data, identities)
     rows = []
     reference = _deploy(config, data, work).artifact.path
-    for runtime in installed_runtimes():
+    for runtime in options.runtimes or installed_runtimes():
         target = Target(runtime=runtime)
         for scheme in offered(runtime, "cpu"):
             if schemes is None or scheme in {*schemes, "fp32"}:
