@@ -92,7 +92,7 @@ def quantize_export(work: Workshop, data: TrialData, exported: Deployed, network
         write_json(folder / SPEC_FILE, spec.to_dict())
         write_json(folder / "layers.json", layers)
 
-    folder, key = work.stage("quantize", 4, _parameters(config), (exported.key, data.key), compute)
+    folder, key = work.stage("quantize", 5, _parameters(config), (exported.key, data.key), compute)
     _note(work, folder)
     artifact = Artifact.of(folder / MODEL_FILE, spec, config.quantization)
     return Deployed(artifact=artifact, folder=folder, key=key)

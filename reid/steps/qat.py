@@ -23,7 +23,7 @@ from reid.steps.teach import teach_by_network
 from reid.steps.workshop import CHECKPOINT, Workshop
 from reid.timing.machine import int8_saturates
 
-__all__ = ["calibrate", "calibrated", "settings_of", "train_quantized", "weight_bits_of"]
+__all__ = ["FLOAT_NORMS", "calibrate", "calibrated", "settings_of", "train_quantized", "weight_bits_of"]
 
 CHECK_IMAGES = 32
 
