@@ -133,13 +133,35 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
-        module="market_bar", result="market-bar", small=None,
+        module="market_study", result="market-osnet-small", small=None,
         aims=(
             Aim(text="mAP at 23 times the speed of dense fp32 ResNet-18", figure="bars/23", least=0.75),
             Aim(text="mAP at 40 times", figure="bars/40", least=0.60),
             Aim(text="mAP at 10 times", figure="bars/10", least=0.80),
             Aim(text="mAP at 5 times", figure="bars/5", least=0.82),
+            Aim(text="hypervolume beside that of what people use", figure="hypervolume/ours", least=2.2128),
         ),
+    ),
+    Benchmark(
+        module="lock", result="lock", small=(),
+        aims=(
+            Aim(text="medians of an idle machine, their spread", figure="idle/spread_of_medians", most=0.03),
+            Aim(text="beside two trainers with the lock, over idle", figure="with_lock/over_idle", most=0.03),
+        ),
+    ),
+    Benchmark(
+        module="peers", result="peers", small=("--small",),
+        aims=(Aim(text="front of random trials as Optuna's (1: yes)", figure="optuna/same_front", least=1),),
+    ),
+    Benchmark(
+        module="quantization", result="quantization", small=None,
+        aims=(
+            Aim(text="DenseNet-121: torch eager over int8-static", figure="densenet121/eager_to_int8", least=4),
+        ),
+    ),
+    Benchmark(
+        module="sources", result="sources", small=None,
+        aims=(Aim(text="DenseNet-121: fp32 file over int8 file", figure="densenet121/times_smaller", least=3.67),),
     ),
     Benchmark(
         module="samplers", result="samplers",
