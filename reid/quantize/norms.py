@@ -8,8 +8,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from reid.runtime.operators import attributes_of
-
 __all__ = ["norms_to_convolutions"]
 
 _EPSILON = 1e-5  # of the operator, where a node names none
@@ -74,5 +72,6 @@ def _factors(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What each channel is multiplied by, and what is added then."""
     scale, shift, mean, variance = (constants[name].astype(np.float64) for name in node.input[1:5])
-    factor = scale / np.sqrt(variance + attributes_of(node).get("epsilon", _EPSILON))
+    epsilon = next((one.f for one in node.attribute if one.name == "epsilon"), _EPSILON)
+    factor = scale / np.sqrt(variance + epsilon)
     return factor.astype(np.float32), (shift - mean * factor).astype(np.float32)
