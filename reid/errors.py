@@ -2,6 +2,7 @@
 
 ReidParetoError
 ├── ConfigError      what was asked is wrong; never retried
+│   └── NotHere      ... on this machine; another may do it, so no cache remembers it
 ├── DataError        the dataset is wrong; stops the study
 ├── ResourceError    out of memory or disk; retried once
 │   └── OutOfMemory  retried once with half the batch
@@ -27,6 +28,7 @@ __all__ = [
     "DataError",
     "DeviceLost",
     "NoDevice",
+    "NotHere",
     "NothingFeasible",
     "OutOfMemory",
     "ReidParetoError",
@@ -54,6 +56,10 @@ class ReidParetoError(Exception):
 
 class ConfigError(ReidParetoError):
     """A setting, option or space file is wrong; the same trial would fail again."""
+
+
+class NotHere(ConfigError):  # noqa: N818 - the names say what happened, see the tree
+    """A setting is wrong on this machine and may be right on another."""
 
 
 class DataError(ReidParetoError):

@@ -34,8 +34,8 @@ class TrialOutcome:
     Attributes:
         status: "infeasible" when a limit is broken or the artifact is not faithful enough.
         metrics: mAP, mAP_trapezoid, rank1, rank5, rank10 (fractions, validation identities), latency_ms,
-            latency_p10_ms, latency_p90_ms, latency_ratio, size_bytes, macs, params, and with `footprint`
-            cold_start_ms, peak_memory_mb, throughput_N_per_s; those that were measured.
+            latency_p10_ms, latency_p90_ms, latency_ratio, throughput_per_s, size_bytes, macs, params, and with
+            `footprint` cold_start_ms, peak_memory_mb, throughput_N_per_s; those that were measured.
         latency: the whole timing, raw samples included.
         latency_trusted: whether the timing was quiet enough to be believed.
         violations: text of each broken limit, and by how much it is broken.

@@ -49,7 +49,7 @@ def run(
         config: what to build.
         data_root: the prepared dataset.
         cache: where stages are kept.
-        limits: hard limits; one on latency or size that is broken ends the trial before any of its own training.
+        limits: hard limits; one on latency or size that is broken ends a pruned trial before any of its own training.
         reference: folder of the dense baseline's artifact, timed alternately with this one.
         kernel_ms_at_start: the calibration kernel's time when the study began.
         say: told one line at each step.

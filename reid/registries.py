@@ -15,6 +15,11 @@ from reid.steps.teach import check_teacher
 
 __all__ = ["check_names", "network_options"]
 
+# Attention and normalisation over channels export as operators that `reid.runtime.operators` does not hold.
+_BEYOND_TORCH = ("convnext_tiny", "swin_t")
+_READING_SCHEMES = ("int8-qat", "int8-mixed")
+_READING_RUNTIMES = ("executorch", "torch-cuda", "torchscript", "torchscript-qnnpack")
+
 
 def network_options(config: TrialConfig) -> NetworkOptions:
     """How the trial varies its backbone.
@@ -41,6 +46,7 @@ def check_names(config: TrialConfig) -> None:
     reject_unknown([config.target.runtime], RUNTIMES, "target.runtime")
     _check_method(config)
     demand_offered(config.quantization, config.target)
+    _check_operators(config)
     network_options(config).demand_offered(config.backbone)
     demand_input_size(config.backbone, config.input_size)
     for loss in (config.loss, config.finetune_loss):
@@ -48,6 +54,23 @@ def check_names(config: TrialConfig) -> None:
             parse_loss(loss)
     _check_qat_loss(config.qat_loss)
     check_teacher(config)
+
+
+def _check_operators(config: TrialConfig) -> None:
+    """Refuse what reads the exported file back into torch, for networks with operators that are unknown there."""
+    if config.backbone not in _BEYOND_TORCH:
+        return
+    runtime = config.target.runtime
+    if config.quantization in _READING_SCHEMES:
+        asked, instead = f"quantization {config.quantization}", "int8-static or fp32"
+    elif runtime in _READING_RUNTIMES:
+        asked, instead = f"target.runtime {runtime}", "onnxruntime or openvino"
+    else:
+        return
+    raise ConfigError(
+        f"{asked} reads the exported file back into torch, which knows not all operators of {config.backbone}; "
+        f"take {instead}"
+    )
 
 
 def _check_method(config: TrialConfig) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from reid.errors import ConfigError, ResourceError, StudyDamaged, UnverifiedError
+from reid.errors import ConfigError, NotHere, ResourceError, StudyDamaged, UnverifiedError
 from reid.files import remove_tree, sync_folder
 from results.eviction import evict
 from results.flock import hold_shared, locked, release
@@ -70,7 +70,7 @@ class DiskCache:
         Args:
             key: letters, digits, "-", "_" and ".", from `reid.stages.stage_key`.
             compute: fills a work folder. After a crash, or any error but a ConfigError, the next caller gets
-                the same folder with what it held, so that epochs are continued.
+                the same folder with what it held, so that epochs are continued; likewise after NotHere.
 
         Returns:
             The folder, to be read only, and whether it was there already.
@@ -93,6 +93,8 @@ class DiskCache:
             _make(work)
             try:
                 compute(work)
+            except NotHere:  # another machine of the study may compute it
+                raise
             except ConfigError as error:
                 self._remember_failure(key, error)
                 remove_tree(work)

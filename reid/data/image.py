@@ -21,6 +21,7 @@ MAX_PIXELS = 8_000_000
 # Anything else that Pillow reads is no dataset image, and its decoders need not meet foreign files.
 _FORMATS = ("JPEG", "PNG")
 _ORIENTATION = 0x0112
+_DEEP = ("I", "F")  # modes of 16- and 32-bit grey images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +46,14 @@ def decode(path: Path, input_size: tuple[int, int] | None = None) -> NDArray[np.
 
     Returns:
         (H, W, 3) uint8 RGB, or a `BadImage` if the file is absent, truncated, of another format or larger
-        than `MAX_PIXELS`.
+        than `MAX_PIXELS`, or of more than 8 bits a channel, which would be clipped to white.
     """
     try:
         with Image.open(path, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 return BadImage(path=path, reason=f"{image.width}x{image.height} pixels are too many")
+            if image.mode.startswith(_DEEP):
+                return BadImage(path=path, reason="more than 8 bits a channel; convert it to 8")
             upright = ImageOps.exif_transpose(image) if _ORIENTATION in image.getexif() else image
             rgb = upright.convert("RGB")
     except UnidentifiedImageError:

@@ -37,10 +37,10 @@ def map_in_order(
         function: called on many threads.
         items: handed out in chunks.
         what: said to `progress`.
-        workers: threads, >= 1; None takes one per core.
+        workers: threads, >= 1; None takes one per core that this process may use.
         progress: called in the thread of the caller.
     """
-    threads = workers or os.cpu_count() or 1
+    threads = workers or len(os.sched_getaffinity(0))
     chunks = (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
     done = 0
     with ThreadPoolExecutor(threads) as pool:

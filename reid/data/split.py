@@ -48,18 +48,23 @@ def split_validation(dataset: ReIDDataset, share: float, seed: int) -> TrainingS
         The three parts, each in the order of `dataset.train`.
 
     Raises:
-        ConfigError: `share` is out of range.
-        DataError: fewer than two identities would remain to train on, or no query would have a right image
-            from another camera in the gallery.
+        ConfigError: `share` is out of range, or leaves fewer than two identities to train on.
+        DataError: fewer than four identities in all, or no query would have a right image from another camera in
+            the gallery.
     """
     if not 0 < share < 1:
         raise ConfigError(f"validation share must be in (0, 1), got {share}")
     identities = sorted({sample.person_id for sample in dataset.train}, key=lambda one: draw(seed, str(one)))
     count = max(_LEAST_IDENTITIES, round(share * len(identities)))
-    if len(identities) - count < _LEAST_IDENTITIES:
+    if len(identities) < 2 * _LEAST_IDENTITIES:
         raise DataError(
-            f"{dataset.root} has {len(identities)} training identities; holding {count} out for validation "
-            f"leaves fewer than {_LEAST_IDENTITIES} to train on: lower validation_share or add identities"
+            f"{dataset.root} has {len(identities)} training identities; add some: {_LEAST_IDENTITIES} at the least are "
+            "trained on, as many held out for validation"
+        )
+    if len(identities) - count < _LEAST_IDENTITIES:
+        raise ConfigError(
+            f"validation_share {share:g} holds {count} of the {len(identities)} training identities of {dataset.root} "
+            f"out and leaves fewer than {_LEAST_IDENTITIES} to train on; lower it"
         )
     held_out = set(identities[:count])
     validation = [sample for sample in dataset.train if sample.person_id in held_out]

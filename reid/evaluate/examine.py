@@ -1,7 +1,8 @@
 """A split of a dataset, searched by an exported file or by weights."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def examine(
     gallery: Sequence[Sample],
     protocol: Protocol,
     multi_query: Sequence[Sample] = (),
+    *,
+    gate: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Examined:
     """Decode, embed and compare; the test split is for members of the front and for picks only.
 
@@ -49,6 +52,7 @@ def examine(
         gallery: samples that are searched in.
         protocol: the rules.
         multi_query: further images of queries; decoded only if the protocol asks for them.
+        gate: entered around every piece of computing; holds a device so that no timing runs beside it.
 
     Raises:
         ConfigError: scales of what takes one size, or a multi-query protocol without further images.
@@ -58,7 +62,7 @@ def examine(
     stated, left = embedder.divide(protocol)
 
     def decode(samples: Sequence[Sample]) -> NDArray[np.uint8]:
-        return decode_images(samples, embedder.input_size, root).array
+        return decode_images(samples, embedder.input_size, root, gate=gate).array
 
     query_images, gallery_images = decode(query), decode(gallery)
     found = retrieve(
@@ -70,6 +74,7 @@ def examine(
         protocol=left,
         multi_query=multi_query,
         multi_query_images=decode(multi_query) if protocol.multi_query and multi_query else None,
+        gate=gate,
     )
     return Examined(
         found=dataclasses.replace(found, protocol=stated),

@@ -54,6 +54,8 @@ BACKBONES: dict[str, Callable[[int, NetworkOptions], ReIDNetwork]] = {
 
 # What a file trained for another task or on other identities may lack; the rest must fit.
 _HEAD = ("classifier.", "bottleneck.", "reduce.", "pool.")
+# What tells one head or pooling of ours from another: without these layers the embedding is another one.
+_OF_OPTIONS = ("reduce.", "pool.")
 
 
 def build(
@@ -91,7 +93,7 @@ def build(
 
     Raises:
         ConfigError: unknown name, num_classes below 1, an option out of range or not offered by the backbone,
-            weights that cannot be read, or that are of another backbone.
+            weights that cannot be read, or that are of another backbone, head or pooling.
         ResourceError: weights cannot be downloaded now.
     """
     reject_unknown([name], BACKBONES, "backbone")
@@ -119,5 +121,21 @@ def _fill(network: ReIDNetwork, name: str, weights: str | Path) -> None:
             f"weights {weights} do not fill {name}: {report}; "
             "give weights of that backbone with these options"
         )
+    if foreign := _of_another_head(report):
+        raise ConfigError(
+            f"weights {weights} were trained with another head or pooling ({', '.join(foreign[:3])} not in both); "
+            "set head, parts and pooling as there, or take these entries out to begin with a new head"
+        )
     if report.missing or report.mismatched:
         _log.warning("%s leaves new: %s", weights, ", ".join((*report.missing, *report.mismatched)))
+
+
+def _of_another_head(report: WeightReport) -> list[str]:
+    """Entries that show that a file holds such a head and its network asks for another; a file may lack one."""
+    found = []
+    for part in _OF_OPTIONS:
+        there = [*report.unexpected, *report.mismatched]
+        if any(name.startswith(part) for name in report.loaded):
+            there += report.missing
+        found += [name for name in there if name.startswith(part)]
+    return found

@@ -1,6 +1,7 @@
 """What may be chosen about a network besides its name, and which networks offer it."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from reid.config import reject_unknown
@@ -63,7 +64,7 @@ class NetworkOptions:
         if self.dropout is not None:
             _demand(0 <= self.dropout < 1, "dropout", self.dropout, "0 <= share < 1")
         if self.spectral is not None:
-            _demand(self.spectral > 0, "spectral", self.spectral, "a temperature above 0")
+            _demand(0 < self.spectral < math.inf, "spectral", self.spectral, "a temperature above 0")
         if self.head != "pcb":
             for name in ("parts", "drop_branches"):
                 if getattr(self, name) != _DEFAULTS[name]:

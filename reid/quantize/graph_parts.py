@@ -119,7 +119,10 @@ def take_apart(quantized: onnx.ModelProto, floats: onnx.ModelProto) -> Parts:
 
 def _step(node: onnx.NodeProto) -> Step:
     if node.op_type not in OPERATORS or len(node.output) != 1:
-        raise ArtifactError(f"int8-qat cannot train the operator {node.op_type}; take int8-static")
+        raise ArtifactError(
+            f"the operator {node.op_type} has no counterpart in torch, which int8-qat and int8-mixed need; "
+            "take int8-static"
+        )
     return Step(
         operator=node.op_type,
         inputs=tuple(node.input),

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from reid.config import Target
-from reid.errors import ArtifactError, ConfigError, NoDevice, UnverifiedError
+from reid.errors import ArtifactError, NoDevice, NotHere, UnverifiedError
 from reid.runtime.base import CHUNK, Opened, demand_cpu
 from reid.runtime.inspection import inspect
 from reid.runtime.torch_graph import TorchGraph
@@ -37,7 +37,7 @@ class ExecuTorchRuntime(Opened):
 
         Raises:
             NoDevice: the target is no CPU, or executorch is not installed.
-            ConfigError: another network of this process runs on another number of threads.
+            NotHere: another network of this process runs on another number of threads.
             ArtifactError: as in `inspect`; also if the graph cannot be lowered.
         """
         demand_executorch(target)
@@ -147,7 +147,7 @@ def _use_threads(threads: int) -> None:
         library._unsafe_reset_threadpool(threads)
         _Pool.threads = threads
     if _Pool.threads != threads:
-        raise ConfigError(
+        raise NotHere(
             f"target.threads {threads}: this process runs executorch on {_Pool.threads} already, which it cannot "
             "change; start another process, or give both the same number"
         )

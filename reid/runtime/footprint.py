@@ -47,21 +47,28 @@ class Footprint:
 
 
 def measure_footprint(
-    path: Path, target: Target, alone: Callable[[], AbstractContextManager[object]]
+    path: Path,
+    target: Target,
+    *,
+    beside: Callable[[], AbstractContextManager[object]],
+    alone: Callable[[], AbstractContextManager[object]],
 ) -> Footprint:
     """Measure a file, with the device held alone.
 
     Args:
         path: an exported file, or the folder of an artifact or package.
         target: its batch does not matter.
-        alone: holds the device, e.g. `DeviceLock.exclusive`.
+        beside: held while the file is opened, which some runtimes take seconds of computing for:
+            `DeviceLock.shared`.
+        alone: holds the device: `DeviceLock.exclusive`.
 
     Raises:
         NoDevice: the target cannot be used here.
         ArtifactError: the file cannot be opened.
     """
     file = model_file(path) if path.is_dir() else path
-    timers = {batch: open_artifact(file, replace(target, batch=batch)).timer() for batch in BATCHES}
+    with beside():
+        timers = {batch: open_artifact(file, replace(target, batch=batch)).timer() for batch in BATCHES}
     with alone():
         cold = _cold(file, target)
         rates = {batch: _images_per_second(run, batch) for batch, run in timers.items()}

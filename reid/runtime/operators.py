@@ -166,6 +166,7 @@ OPERATORS: dict[str, Callable[[Inputs, Attributes], Tensor]] = {
     "MatMul": lambda inputs, _: inputs[0] @ inputs[1],
     "MaxPool": _max_pool,
     "Mul": lambda inputs, _: inputs[0] * inputs[1],
+    "Pow": lambda inputs, _: inputs[0] ** inputs[1],
     "ReduceL2": _reduce_l2,
     "ReduceMax": lambda inputs, given: torch.amax(
         inputs[0], dim=_axes(inputs, given), keepdim=bool(given.get("keepdims", 1))

@@ -113,7 +113,9 @@ def footprint_of(work: Workshop, artifact: Artifact) -> dict[str, float]:
     if not work.config.footprint:
         return {}
     with work.uncached("footprint"):
-        found = measure_footprint(artifact.path, work.config.target, work.lock.exclusive)
+        found = measure_footprint(
+            artifact.path, work.config.target, beside=work.lock.shared, alone=work.lock.exclusive
+        )
     rates = {f"throughput_{batch}_per_s": rate for batch, rate in found.images_per_second.items()}
     return {"cold_start_ms": found.cold_start_ms, "peak_memory_mb": found.peak_memory_mb, **rates}
 

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from reid.config import Target
-from reid.files import read_json, write_json
+from reid.files import read_json
 from reid.prune.layers import LayerShape
 from reid.runtime import version_of
 from reid.runtime.graph import graph_timer
 from reid.timing import DeviceLock
 from reid.timing.machine import cores, cpu_name
 from reid.timing.sampling import undisturbed
-from reid.timing.table import table_folder
+from reid.timing.table import keep_file, table_folder
 
 __all__ = ["LayerTimes", "conv_graph"]
 
@@ -59,7 +59,6 @@ class LayerTimes:
 
         Raises:
             ConfigError: the target's runtime cannot time layers.
-            ResourceError: the disk is full or read-only.
         """
         for shape, (ins, outs) in sorted(shapes.items()):
             # A depthwise layer has as many channels out as in: its table is one column.
@@ -69,7 +68,7 @@ class LayerTimes:
             if values is None:
                 with self._lock.exclusive(), undisturbed(self._target.threads, self._target.affinity):
                     values = self._measured(shape, axes)
-                write_json(path, {"shape": dataclasses.asdict(shape), "ms": values.tolist()})
+                keep_file(path, {"shape": dataclasses.asdict(shape), "ms": values.tolist()})
             self._tables[shape] = _Table(axes, values)
 
     def __call__(self, shape: LayerShape, channels_in: int, channels_out: int) -> float:

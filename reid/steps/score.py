@@ -21,6 +21,7 @@ from reid.steps.data import TrialData
 from reid.steps.dense import dense_skeleton
 from reid.steps.deploy import Deployed
 from reid.steps.workshop import Workshop
+from reid.timing import DeviceLock
 from reid.train import embed
 
 __all__ = ["PROTOCOL", "metrics_of", "score_file", "score_on_validation", "untrained_mean_ap"]
@@ -78,6 +79,8 @@ def score_file(
 ) -> RankingResult:
     """Retrieval accuracy of an exported file; the test split is for members of the front and for picks only.
 
+    Timings of other processes on this machine wait between its batches, and are not disturbed.
+
     Args:
         model: the ONNX file.
         target: runtime and device to embed with.
@@ -90,7 +93,8 @@ def score_file(
         ArtifactError: the file cannot be opened.
     """
     network = open_file(model, for_embedding(target, torch.get_num_threads()))
-    return examine(network, root, query, gallery, Protocol()).found.ranking()
+    lock = DeviceLock(target.device, beside=("cpu",))
+    return examine(network, root, query, gallery, Protocol(), gate=lock.shared).found.ranking()
 
 
 def _rank(

@@ -6,16 +6,20 @@ final file of a trial is always timed itself.
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reid.errors import ResourceError
 from reid.files import read_json, user_cache, write_json
 from reid.timing.latency import Latency
 from reid.timing.machine import cores, cpu_name
 
-__all__ = ["LatencyTable", "table_folder"]
+__all__ = ["LatencyTable", "keep_file", "table_folder"]
+
+_log = logging.getLogger(__name__)
 
 _VERSION = 1
 _VARIABLE = "REID_PARETO_LATENCIES"
@@ -44,18 +48,24 @@ class LatencyTable:
             return None  # A damaged entry is measured again.
 
     def keep(self, network: Mapping[str, Any], figures: Mapping[str, float], latency: Latency) -> None:
-        """Keep figures, if their latency is trusted.
-
-        Raises:
-            ResourceError: the disk is full or read-only.
-        """
+        """Keep figures, if their latency is trusted; a folder that cannot be written is left with a warning."""
         if latency.trusted:
             values = {"network": dict(network), "figures": dict(figures), "latency": latency.to_dict()}
-            write_json(self._path(network), values)
+            keep_file(self._path(network), values)
 
     def _path(self, network: Mapping[str, Any]) -> Path:
         text = json.dumps([_VERSION, cpu_name(), cores(), dict(network)], sort_keys=True)
         return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+
+
+def keep_file(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a measurement where the next trial finds it; without it that one measures again, so none fails here."""
+    try:
+        write_json(path, values)
+    except ResourceError as error:
+        _log.warning(
+            "latencies are not kept, so each is measured again (%s); set %s to a folder", error, _VARIABLE
+        )
 
 
 def table_folder() -> Path:

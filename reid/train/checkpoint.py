@@ -102,8 +102,6 @@ def _task(recipe: Recipe, images: int) -> dict[str, Any]:
 
 
 def _differences(content: dict[str, Any], recipe: Recipe, images: int) -> str:
-    if content["format"] != _FORMAT:
-        return f"format {content['format']} there, {_FORMAT} here"
     there, here = content["task"], _task(recipe, images)
     names = [name for name in here if there.get(name) != here[name]]
     return ", ".join(f"{name} {there.get(name)!r} there, {here[name]!r} here" for name in names)
@@ -113,12 +111,15 @@ def _read(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ResourceError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # torch raises whatever the damaged byte leads to
         if lacks_memory(error):
             raise
         _log.warning("checkpoint %s cannot be read (%s); training from the start", path, type(error).__name__)
+        return None
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        _log.warning("checkpoint %s is of another version of reid-pareto; training from the start", path)
         return None
     return content

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from reid.errors import ConfigError
+from reid.errors import NotHere
 
 __all__ = ["autocast_type", "bf16_safe", "gains_from_bf16"]
 
@@ -20,14 +20,14 @@ def autocast_type(model: nn.Module, input_size: tuple[int, int], precision: str)
             right.
 
     Raises:
-        ConfigError: "bf16" or "fp16" where the device computes it wrong.
+        NotHere: "bf16" or "fp16" where the device computes it wrong.
     """
     device = next(model.parameters()).device
     if precision == "fp32" or (precision == "auto" and not gains_from_bf16(device)):
         return None
     safe = device.type != "cpu" or bf16_safe(model, input_size)
     if precision != "auto" and not safe:
-        raise ConfigError(
+        raise NotHere(
             f"precision {precision} gives wrong results at input_size {list(input_size)} on a CPU; "
             "set it to auto or fp32"
         )

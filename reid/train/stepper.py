@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reid.errors import ConfigError, TrainingDiverged
+from reid.errors import NotHere, TrainingDiverged
 from reid.losses import LossContext, LossInput, build_loss
 from reid.memory import memory_errors
 from reid.models import ReIDNetwork
@@ -111,7 +111,7 @@ class Stepper:
         """Train on the images `batch` names; gives the terms of the loss.
 
         Raises:
-            TrainingDiverged: the loss, or a weight after the step, is NaN or infinite; names `where`.
+            TrainingDiverged: the loss is NaN or infinite; names `where`.
         """
         terms = self.terms(batch, generator)
         names, values = list(terms), torch.stack(list(terms.values()))
@@ -193,7 +193,7 @@ def _compiled(model: nn.Module) -> Callable[[Tensor], tuple[Tensor, ...]]:
             return compiled(images)
         except torch._dynamo.exc.BackendCompilerFailed as error:
             reason = " ".join(str(error).split())[:200]
-            raise ConfigError(f"torch.compile failed here ({reason}); set compile to false") from error
+            raise NotHere(f"torch.compile failed here ({reason}); set compile to false") from error
 
     return forward
 

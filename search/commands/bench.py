@@ -72,8 +72,11 @@ def bench(
         ]
         found = compare_runtimes(opened, target)
         hashes = [sha256_of(model_file(folder)) for folder in folders]
+        lock = DeviceLock(target.device)
         costs = [
-            measure_footprint(folder, replace(target, runtime=runtime), DeviceLock(target.device).exclusive)
+            measure_footprint(
+                folder, replace(target, runtime=runtime), beside=lock.shared, alone=lock.exclusive
+            )
             for folder, runtime in zip(folders, runtimes, strict=True)
             if footprint
         ]

@@ -10,6 +10,7 @@ from reid.data import dataset_name, load_dataset
 from reid.errors import ConfigError
 from reid.evaluate import Protocol, RankingResult
 from reid.evaluate.plugin import apply_metric, load_metric
+from reid.timing import DeviceLock
 from search.console import out as console
 from search.console import print_json
 from search.options import parse_settings
@@ -97,7 +98,8 @@ def evaluate(
     dataset = load_dataset(dataset_name(data), data)
     hold_out = source.hold_out(validation_share, seed) if split == "validation" else None
     query, gallery = chosen_split(dataset, split, hold_out, protocol)
-    examined = examine(source.open(), dataset.root, query, gallery, protocol, dataset.multi_query)
+    gate = DeviceLock("cpu").shared
+    examined = examine(source.open(), dataset.root, query, gallery, protocol, dataset.multi_query, gate=gate)
     answer = _figures(examined.found.ranking(), split)
     if hold_out is not None:
         answer |= {"validation_share": hold_out.share, "seed": hold_out.seed}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reid.errors import ConfigError, DataError, ResourceError, WorkerLost
+from reid.errors import ConfigError, DataError, NotHere, ResourceError, WorkerLost
 from reid.stages import StageCache, stage_key
 from results import DiskCache
 from results.manifest import MANIFEST
@@ -94,6 +94,16 @@ def test_a_wrong_configuration_is_remembered_with_its_reason(tmp_path: Path) -> 
         DiskCache(tmp_path).get_or_compute(KEY, never)
     assert not (tmp_path / f"{KEY}.work").exists()
     (tmp_path / f"{KEY}.failed.json").unlink()
+    assert DiskCache(tmp_path).get_or_compute(KEY, writes("weights"))[1] is False
+
+
+def test_what_one_machine_cannot_do_another_may(tmp_path: Path) -> None:
+    def compute(work: Path) -> None:
+        (work / "half").touch()
+        raise NotHere("precision bf16 gives wrong results on a CPU")
+
+    with pytest.raises(ConfigError, match="on a CPU"):
+        DiskCache(tmp_path).get_or_compute(KEY, compute)
     assert DiskCache(tmp_path).get_or_compute(KEY, writes("weights"))[1] is False
 
 

@@ -46,6 +46,14 @@ def test_other_colour_modes_become_rgb(tmp_path: Path, mode: str) -> None:
     assert abs(pixels.astype(int) - 204).max() <= 3
 
 
+def test_deep_grey_images_are_refused_where_they_would_become_white(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 800).reshape(40, 20).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "thermal.png")
+    found = decode(tmp_path / "thermal.png")
+    assert isinstance(found, BadImage)
+    assert found.reason == "more than 8 bits a channel; convert it to 8"
+
+
 def test_exif_rotation_is_undone(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: the stored rows are the columns of the scene

@@ -1,3 +1,4 @@
+import os
 import threading
 from itertools import count
 
@@ -34,3 +35,11 @@ def test_work_does_not_run_far_ahead_of_the_reader() -> None:
     next(results)
     results.close()  # type: ignore[attr-defined]
     assert next(started) < 1000
+
+
+def test_threads_are_those_of_the_cores_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
+    seen: set[int] = set()
+    list(map_in_order(lambda _: seen.add(threading.get_ident()), range(1000), what="count"))
+    assert len(seen) == 1

@@ -69,8 +69,10 @@ def test_a_share_outside_the_range_is_an_error(share: float) -> None:
 
 
 def test_two_identities_must_remain() -> None:
-    with pytest.raises(DataError, match="has 3 training identities; holding 2 out"):
+    with pytest.raises(DataError, match="has 3 training identities; add some"):
         split_validation(dataset((1, 1, 2), (2, 1, 2), (3, 1, 2)), 0.1, 0)
+    with pytest.raises(ConfigError, match=r"validation_share 0\.95 holds 19 of the 20 .* lower it"):
+        split_validation(FULL, 0.95, 0)
 
 
 @pytest.mark.parametrize("seen", [((1, 5),), ((1, 1), (2, 1))], ids=["one camera", "one image per camera"])

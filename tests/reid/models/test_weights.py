@@ -6,6 +6,7 @@ import re
 import resource
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -99,6 +100,27 @@ def test_another_head_and_pooling_start_anew(tmp_path: Path, caplog: pytest.LogC
     assert torch.equal(network.layer4[1].conv2.weight, given["layer4.1.conv2.weight"])
     assert "pool.pooling.p" in caplog.text
     assert "reduce.0.weight" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("there", "here"),
+    [
+        ({"head": "linear"}, {}),
+        ({"pooling": "gem"}, {}),
+        ({"head": "pcb"}, {}),
+        ({"head": "linear"}, {"head": "pcb"}),
+        ({"head": "pcb", "parts": 3}, {"head": "pcb"}),
+    ],
+)
+def test_weights_of_another_head_or_pooling_are_refused(
+    there: dict[str, Any], here: dict[str, Any], tmp_path: Path
+) -> None:
+    path = write("bare", build("resnet18", 4, **there).state_dict(), tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"another head or pooling \((reduce|pool)\..*; set head, parts and pooling"
+    ):
+        build("resnet18", 4, weights=path, **here)
+    build("resnet18", 9, weights=path, **there)
 
 
 def test_densenet_reads_the_names_of_old_files(tmp_path: Path, built: Built) -> None:

@@ -1,6 +1,7 @@
 """The network that is trained rounds as the file does that comes of it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -99,10 +100,22 @@ def test_training_moves_weights_and_ranges_and_the_file_follows(start: Calibrate
     assert (file.embed(images) * embeddings(network, images)).sum(axis=1).min() > 0.999
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "osnet_x0_25", "densenet121", "mobilenet_v3_small"])
-def test_file_and_network_agree_and_every_layer_is_an_integer_kernel(tmp_path: Path, backbone: str) -> None:
+@pytest.mark.parametrize(
+    ("backbone", "options"),
+    [
+        ("resnet18", {}),
+        ("resnet18", {"pooling": "gem"}),
+        ("resnet18", {"ibn": True}),
+        ("osnet_x0_25", {}),
+        ("densenet121", {}),
+        ("mobilenet_v3_small", {}),
+    ],
+)
+def test_file_and_network_agree_and_every_layer_is_an_integer_kernel(
+    tmp_path: Path, backbone: str, options: dict[str, Any]
+) -> None:
     # Residual sums, concatenations and gates, whose scales differ between what they join.
-    network = build(backbone, 4)
+    network = build(backbone, 4, **options)
     randomise_batch_norm(network)
     network.eval()
     spec = InputSpec(height=64, width=32, mean=SPEC.mean, std=SPEC.std, embedding_dim=network.embedding_dim)

@@ -59,3 +59,22 @@ def test_a_loss_that_int8_qat_cannot_compute_is_refused(loss: str) -> None:
 def test_settings_out_of_range_are_named(values: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(values))):
         TrialConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("backbone", ["convnext_tiny", "swin_t"])
+@pytest.mark.parametrize(
+    ("scheme", "runtime", "named"),
+    [
+        ("int8-qat", "onnxruntime", "quantization int8-qat"),
+        ("int8-mixed", "openvino", "quantization int8-mixed"),
+        ("fp32", "torchscript", "target.runtime torchscript"),
+        ("fp32", "executorch", "target.runtime executorch"),
+    ],
+)
+def test_networks_that_torch_cannot_read_back_are_refused(
+    backbone: str, scheme: str, runtime: str, named: str
+) -> None:
+    config = TrialConfig(backbone=backbone, quantization=scheme, target=Target(runtime=runtime))
+    with pytest.raises(ConfigError, match=f"{named} .* knows not all operators of {backbone}; take"):
+        check_names(config)
+    check_names(TrialConfig(backbone=backbone, quantization="int8-static"))

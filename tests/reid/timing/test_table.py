@@ -51,3 +51,13 @@ def test_the_folder_is_that_of_the_environment(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("REID_PARETO_LATENCIES", str(tmp_path / "here"))
     LatencyTable().keep(NETWORK, FIGURES, LATENCY)
     assert len(list((tmp_path / "here").glob("*.json"))) == 1
+
+
+def test_a_folder_that_cannot_be_written_costs_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    table = LatencyTable(tmp_path / "file" / "latencies")
+    table.keep(NETWORK, FIGURES, LATENCY)
+    assert table.find(NETWORK) is None
+    assert "set REID_PARETO_LATENCIES to a folder" in caplog.text

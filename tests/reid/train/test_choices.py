@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from reid.errors import ConfigError, TrainingDiverged
+from reid.errors import ConfigError, NotHere, TrainingDiverged
 from reid.models import ReIDNetwork
 from reid.train import EpochReport, Progress, Recipe, train
 from reid.train.curves import CurveWriter
@@ -248,7 +248,7 @@ def test_a_compiler_that_fails_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatc
         raise RuntimeError("no compiler here")
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
-    with pytest.raises(ConfigError, match=r"no compiler here.*set compile to false"):
+    with pytest.raises(NotHere, match=r"no compiler here.*set compile to false"):
         train(Tiny(), IMAGES, LABELS, replace(RECIPE, loss="softmax", compile=True))
 
 

@@ -132,6 +132,19 @@ def test_checkpoint_of_another_recipe_says_what_differs(tmp_path: Path) -> None:
     assert str(checkpoint) in str(caught.value)
 
 
+@pytest.mark.parametrize("content", [{"format": -1}, {"model": 1}, [1]])
+def test_checkpoint_of_another_version_is_left_aside_with_a_warning(
+    content: object, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint, recipe = tmp_path / "epoch.ckpt", replace(RECIPE, epochs=1)
+    torch.save(content, checkpoint)
+    anew, fresh = network(), network()
+    train(anew, IMAGES, LABELS, recipe, checkpoint=checkpoint)
+    train(fresh, IMAGES, LABELS, recipe)
+    assert "of another version" in caplog.text
+    assert same_weights(anew, fresh)
+
+
 def test_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     checkpoint, wider = tmp_path / "epoch.ckpt", build("osnet_x0_25", 9)
     recipe = replace(RECIPE, epochs=1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reid.errors import ConfigError
+from reid.errors import NotHere
 from reid.models import build
 from reid.train import precision
 from reid.train.precision import autocast_type, bf16_safe, gains_from_bf16
@@ -57,7 +57,7 @@ def test_unsafe_size_is_float32_by_default_and_refused_as_bf16(monkeypatch: pyte
     gains(monkeypatch, True)
     network = build("resnet18", 3)
     assert autocast_type(network, (64, 32), "auto") is None
-    with pytest.raises(ConfigError, match=r"input_size \[64, 32\] on a CPU; set it to auto or fp32"):
+    with pytest.raises(NotHere, match=r"input_size \[64, 32\] on a CPU; set it to auto or fp32"):
         autocast_type(network, (64, 32), "bf16")
 
 
