@@ -236,7 +236,7 @@ def open_study(path: Path | str, *, salvage: bool = False) -> Study:
     Raises:
         ConfigError: there is no study at `path`.
         StudyDamaged: `study.json` is torn, altered, or of a newer schema.
-        ResourceError: the object store does not answer.
+        ResourceError: it may not be read, or the object store does not answer.
     """
     if isinstance(path, str) and is_remote(path):
         remote = open_remote(path)
