@@ -17,10 +17,12 @@ from reid.errors import ConfigError
 from results import layout
 from results.record import BASELINE_NUMBER, Record
 
-__all__ = ["last_session", "next_session", "retimed", "timed_on"]
+__all__ = ["last_session", "next_session", "retimed", "timed_on", "timing_machine"]
 
 _KINDS = [f"latency{letter}" for letter in string.ascii_lowercase]
 _RETIMED = "retimed"
+_TIMING = "latency"
+_WHERE = ("host", "device", "cpu", "cores", "timed_at")
 
 
 def last_session(study: Path) -> str | None:
@@ -59,19 +61,50 @@ def retimed(record: Record, fact: Mapping[str, Any] | None, since: str) -> Recor
         return record
     if fact is None:
         older = datetime.fromisoformat(record.finished_at) <= datetime.fromisoformat(since)
-        return replace(record, latency_trusted=False) if older else record
-    here = {key: fact[key] for key in ("host", "timed_at")}
+        return _doubted(record) if older else record
+    here = {key: fact[key] for key in _WHERE if key in fact}
     kernel = {"kernel_ms": fact["kernel_ms"]} if record.number == BASELINE_NUMBER else {}
     return replace(
         record,
         metrics={**record.metrics, **fact["metrics"]},
         violations=dict(fact["violations"]),
         latency_trusted=fact["trusted"],
-        checks={**record.checks, **kernel, _RETIMED: here},
+        checks={**record.checks, **kernel, _TIMING: _timing(fact), _RETIMED: here},
     )
+
+
+def timing_machine(record: Record) -> Mapping[str, Any]:
+    """Where the latency of a trial was taken, as far as it is known: host, device, cpu, cores."""
+    session = record.checks.get(_RETIMED)
+    if session is None:
+        return record.worker
+    # The first sessions named no more than their host.
+    same = session["host"] == record.worker.get("host")
+    return {**record.worker, **session} if same else session
 
 
 def timed_on(record: Record) -> str | None:
     """Host on which the latency of a trial was taken, where it is known."""
-    host: str | None = record.checks.get(_RETIMED, record.worker).get("host")
+    host: str | None = timing_machine(record).get("host")
     return host
+
+
+def _timing(fact: Mapping[str, Any]) -> dict[str, Any]:
+    """A session's timing of a trial, in the form in which a record keeps its own."""
+    metrics = fact["metrics"]
+    return {
+        "latency_ms": metrics["latency_ms"],
+        "p10_ms": metrics["latency_p10_ms"],
+        "p90_ms": metrics["latency_p90_ms"],
+        "samples_ms": [sample for block in fact["samples_ms"] for sample in block],
+        "trusted": fact["trusted"],
+        "reason": fact["reason"],
+        "kernel_ms": fact["kernel_ms"],
+    }
+
+
+def _doubted(record: Record) -> Record:
+    known = record.checks.get(_TIMING)
+    timing = known if isinstance(known, Mapping) else {}
+    doubt = {"trusted": False, "reason": "taken before the last timing session, which could not repeat it"}
+    return replace(record, latency_trusted=False, checks={**record.checks, _TIMING: {**timing, **doubt}})
