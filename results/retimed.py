@@ -3,7 +3,8 @@
 A record is never rewritten (DESIGN section 4). The figures of a session are facts beside the records, of kind
 "latencya" for the first session, "latencyb" for the second; the baseline's is committed last and makes the session
 count. Readers see a trial with the figures of the last session. An older trial that it could not time keeps its figures
-and is not trusted any more: they come from another state of the machine.
+and is not trusted any more: they come from another state of the machine. Where a fact of the session is damaged, only
+the trial that it is about loses by it.
 """
 
 import string
@@ -22,6 +23,7 @@ __all__ = ["last_session", "next_session", "retimed", "timed_on", "timing_machin
 _KINDS = [f"latency{letter}" for letter in string.ascii_lowercase]
 _RETIMED = "retimed"
 _TIMING = "latency"
+_TIMED = ("latency_ms", "latency_p10_ms", "latency_p90_ms", "latency_ratio", "throughput_per_s")
 _WHERE = ("host", "device", "cpu", "cores", "timed_at")
 
 
@@ -49,19 +51,18 @@ def _facts_of(study: Path, kind: str) -> list[Path]:
     return list(layout.trials_folder(study).glob(f"*.{kind}.json"))
 
 
-def retimed(record: Record, fact: Mapping[str, Any] | None, since: str) -> Record:
+def retimed(record: Record, fact: Mapping[str, Any] | None, since: str | None) -> Record:
     """A record as the last session leaves it.
 
     Args:
         record: as it was committed.
         fact: the session's figures of the trial, where it has any.
-        since: when the session took place, ISO 8601.
+        since: when the session took place, ISO 8601; None where that cannot be read any more.
     """
     if record.status != "complete":
         return record
     if fact is None:
-        older = datetime.fromisoformat(record.finished_at) <= datetime.fromisoformat(since)
-        return _doubted(record) if older else record
+        return record if since is not None and _is_later(record, since) else _doubted(record)
     here = {key: fact[key] for key in _WHERE if key in fact}
     kernel = {"kernel_ms": fact["kernel_ms"]} if record.number == BASELINE_NUMBER else {}
     return replace(
@@ -103,8 +104,16 @@ def _timing(fact: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _is_later(record: Record, since: str) -> bool:
+    return datetime.fromisoformat(record.finished_at) > datetime.fromisoformat(since)
+
+
 def _doubted(record: Record) -> Record:
+    """A trial that the session has no figures of."""
     known = record.checks.get(_TIMING)
     timing = known if isinstance(known, Mapping) else {}
-    doubt = {"trusted": False, "reason": "taken before the last timing session, which could not repeat it"}
-    return replace(record, latency_trusted=False, checks={**record.checks, _TIMING: {**timing, **doubt}})
+    doubt = {"trusted": False, "reason": "taken before the last timing session, which has no figures of it"}
+    checks = {**record.checks, _TIMING: {**timing, **doubt}}
+    # Every session times the baseline, so its fact is damaged. Others are measured by it, and not by another session's.
+    shown = {n: v for n, v in record.metrics.items() if record.number != BASELINE_NUMBER or n not in _TIMED}
+    return replace(record, metrics=shown, latency_trusted=False, checks=checks)

@@ -12,8 +12,8 @@ from reid.errors import ConfigError
 from results.record import Record, one_line
 from results.study import Study, open_study
 from results.table import csv_text
+from search.console import errors, print_json, print_table
 from search.console import out as console
-from search.console import print_json, print_table
 from search.figures import figure_text
 from search.timings import timing_metric, with_timings
 
@@ -26,7 +26,9 @@ def front(
     study: Annotated[str, typer.Argument(help="Folder or URI of the study.")],
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print as CSV, safe to open in a spreadsheet.")] = False,
-    salvage: Annotated[bool, typer.Option("--salvage", help="Leave damaged records out.")] = False,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="Leave damaged records out and name them on standard error.")
+    ] = False,
     target: Annotated[
         str | None,
         typer.Option(
@@ -43,6 +45,8 @@ def front(
         raise ConfigError("--json and --csv exclude each other; give one")
     opened = open_study(study, salvage=salvage)
     records = opened.front()
+    for problem in opened.damaged() if salvage else ():
+        errors.print(f"left out: {one_line(problem)}", style="yellow", markup=False)
     if target is not None:
         records = with_timings(opened, records, target)
     if json:

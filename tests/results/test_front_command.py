@@ -74,7 +74,12 @@ def test_d4_damage_stops_it_unless_salvaged(study: Study, capsys: pytest.Capture
     with pytest.raises(StudyDamaged, match=r"000000\.json"):
         front(study.path)
     front(study.path, json=True, salvage=True)
-    assert [trial["number"] for trial in json.loads(capsys.readouterr().out)["front"]] == [1]
+    said = capsys.readouterr()
+    assert [trial["number"] for trial in json.loads(said.out)["front"]] == [1]
+    assert said.err.startswith("left out: ")
+    assert f"{layout.record_path(study.path, 0)}: is torn" in said.err
+    front(study.path, csv=True, salvage=True)
+    assert "000000.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("place", ["baseline.json", "000001.test.json"])

@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from typer.testing import CliRunner
 
 import reid.timing.sampling
 import search.retime
-from reid.errors import ConfigError, ResourceError
+from reid.errors import ConfigError, ResourceError, StudyDamaged
 from reid.timing import Comparison
 from reid.timing.machine import cores, cpu_name
-from results import Study, commit, commit_artifact, commit_fact
+from results import Study, commit, commit_artifact, commit_fact, layout
 from results.hold import hold_study
 from results.package import build_package
 from results.page_detail import detail
@@ -168,7 +169,7 @@ def test_what_could_not_be_timed_is_not_trusted_any_more(study: Study, session: 
     assert study.record(5).latency_trusted is False
     assert study.record(5).metrics["latency_ms"] == 3.0
     assert study.record(5).checks["latency"]["trusted"] is False
-    assert "could not repeat it" in study.record(5).checks["latency"]["reason"]
+    assert "has no figures of it" in study.record(5).checks["latency"]["reason"]
 
 
 def test_a_trial_after_the_session_counts_as_it_was_recorded(study: Study, session: Retime) -> None:
@@ -186,6 +187,26 @@ def test_the_last_session_counts_and_a_broken_one_does_not(study: Study, session
     assert next_session(study.path) == "latencyc"
     session(16.0, *[5.0] * len(NUMBERS))
     assert study.record(0).metrics["latency_ms"] == 5.0
+
+
+@pytest.mark.parametrize("torn", [{-1}, {0}, {-1, 0}, {-1, *NUMBERS}], ids=str)
+def test_a_torn_fact_of_a_session_costs_its_own_trial_only(
+    study: Study, session: Retime, torn: set[int]
+) -> None:
+    session(32.0, *[4.0] * len(NUMBERS))
+    for number in torn:
+        layout.fact_path(study.path, number, "latencya").write_text("{")
+    with pytest.raises(StudyDamaged, match=r"latencya\.json"):
+        study.records(), study.baseline
+    salvaged = replace(study, salvage=True)
+    for record in salvaged.records():
+        if record.number in NUMBERS:
+            assert record.latency_trusted is (record.number not in torn)
+            assert (record.metrics["latency_ms"] == 4.0) is (record.number not in torn)
+    assert salvaged.baseline is not None
+    assert salvaged.baseline.metrics["mAP"] == 0.84
+    assert salvaged.baseline.metrics.get("latency_ms") == (None if -1 in torn else 32.0)
+    assert len(salvaged.damaged()) == len(torn)
 
 
 @pytest.mark.parametrize("trouble", [{"after": 10.8}, {"spread": [1.4]}])
