@@ -6,7 +6,7 @@ from typing import Any
 
 from reid.errors import UnverifiedError
 from reid.files import read_json, sha256_of, write_atomic, write_json
-from results.package import PROGRAM, assemble, program, requirements
+from results.package import PROGRAM, assemble, program, requirements, without_places
 from results.package_manifest import check_package
 from results.reference import Embed, write_reference
 
@@ -72,7 +72,8 @@ def _metrics(source: Path, runtime: str, conversion: Mapping[str, Any]) -> dict[
         "schema": _SCHEMA,
         "target": {**figures["target"], "runtime": runtime, "device": "cpu"},
         "conversion": {**conversion, "model_sha256": sha256_of(source / "model.onnx")},
-        "source": figures,
+        # Packages of earlier versions may name a host.
+        "source": without_places(figures),
     }
 
 

@@ -122,5 +122,5 @@ def _scaled(metric: str, value: float) -> float:
 
 def _label(metric: str) -> str:
     if is_accuracy(metric):
-        return f"{metric} (%)"
+        return f"{metric} (%), validation"
     return "latency (ms)" if metric == "latency_ms" else metric

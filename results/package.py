@@ -17,6 +17,7 @@ from results.card import model_card
 from results.package_manifest import write_package_manifest
 from results.record import BASELINE_NUMBER, Record
 from results.reference import Embed, write_reference
+from results.retimed import timing_machine
 from results.study import Study
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "figures_on_test",
     "program",
     "requirements",
+    "without_places",
 ]
 
 PROGRAM = "embed.py"
@@ -40,6 +42,7 @@ _LEAST_VERSIONS = {
 _PACKAGES = {"torchscript": "torch", "torchscript-qnnpack": "torch"}
 # What may be told of the machine: names of hosts and users stay behind.
 _DEVICE_KEYS = ("device", "cpu", "gpu", "cores")
+_HOST = "host"
 
 
 def build_package(study: Study, record: Record, out: Path, *, embed: Embed) -> Path:
@@ -136,10 +139,23 @@ def figures_on_test(fact: Mapping[str, Any] | None) -> dict[str, float]:
     }
 
 
+def without_places(value: Any) -> Any:
+    """Plain values without names of hosts, in which every absolute path is cut down to its last part."""
+    if isinstance(value, Mapping):
+        return {key: without_places(item) for key, item in value.items() if key != _HOST}
+    if isinstance(value, list):
+        return [without_places(item) for item in value]
+    if isinstance(value, str):
+        for flavour in (PurePosixPath, PureWindowsPath):
+            if flavour(value).is_absolute():
+                return flavour(value).name
+    return value
+
+
 def _fill(work: Path, study: Study, record: Record, artifact: Path, embed: Embed) -> None:
     for name in _FROM_ARTIFACT:
         _copy(artifact / name, work / name)
-    config = _without_paths(record.config)
+    config = without_places(record.config)
     test = study.test_record(record.number)
     write_json(work / "metrics.json", _metrics(study, record, test, config))
     write_atomic(work / "reproduce.yaml", _reproduction(study, record, config))
@@ -170,19 +186,6 @@ def _copy(source: Path, target: Path) -> None:
     write_with(target, copy)
 
 
-def _without_paths(value: Any) -> Any:
-    """Plain values in which every absolute path is cut down to its last part."""
-    if isinstance(value, Mapping):
-        return {key: _without_paths(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_paths(item) for item in value]
-    if isinstance(value, str):
-        for flavour in (PurePosixPath, PureWindowsPath):
-            if flavour(value).is_absolute():
-                return flavour(value).name
-    return value
-
-
 def _metrics(
     study: Study, record: Record, test: Mapping[str, Any] | None, config: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -194,18 +197,19 @@ def _metrics(
         "protocol": record.protocol,
         "validation": record.metrics,
         "baseline_validation": baseline.metrics if baseline else None,
-        "test": _without_paths(test),
+        "test": without_places(test),
         "latency_trusted": record.latency_trusted,
         "target": config.get("target"),
         "device": _device(record),
-        "checks": _without_paths(record.checks),
-        "versions": _without_paths(record.versions),
+        "checks": without_places(record.checks),
+        "versions": without_places(record.versions),
         "finished_at": record.finished_at,
     }
 
 
 def _device(record: Record) -> str:
-    known = [str(record.worker[key]) for key in _DEVICE_KEYS if record.worker.get(key)]
+    machine = timing_machine(record)
+    known = [str(machine[key]) for key in _DEVICE_KEYS if machine.get(key)]
     return ", ".join(known) or "not recorded"
 
 
@@ -219,7 +223,7 @@ def _input_size(path: Path) -> tuple[int, int]:
 
 def _reproduction(study: Study, record: Record, config: Mapping[str, Any]) -> str:
     """The trial as a space file of one point, headed by the command that runs it."""
-    params = {name: config.get(name, value) for name, value in _without_paths(record.params).items()}
+    params = {name: config.get(name, value) for name, value in without_places(record.params).items()}
     space = {
         "name": f"trial-{record.number}",
         "dataset": config.get("dataset"),

@@ -25,17 +25,18 @@ def detail(record: Record, shared: Mapping[str, Any], test: Mapping[str, Any] | 
 
     Returns:
         Some of: "config" (settings neither shared nor searched), "curves" ([stage, {series: values by epoch}]),
-        "latency" (`histogram` of the samples), "timing" (plain figures about the timing), "widths" (layer ->
-        [channels before, after]), "layers" ({"quantized": names, "float": names}), "checks" (plain figures),
-        "test", "started", "finished", "host", "artifact".
+        "latency" (`histogram` of the samples), "timing" (plain figures about the timing, and where a later session
+        took it), "widths" (layer -> [channels before, after]), "layers" ({"quantized": names, "float": names}),
+        "checks" (plain figures), "test", "started", "finished", "host", "artifact".
     """
     searched, checks = record.params.items(), record.checks
     timing = _mapping(checks, "latency")
+    told = {**_plain(timing), **_plain(_mapping(checks, "retimed"))}
     entry = {
         "config": {k: v for k, v in record.config.items() if k not in shared and (k, v) not in searched},
         "curves": _curves(record.curves),
         "latency": histogram(timing.get("samples_ms", ())),
-        "timing": {name: value for name, value in _plain(timing).items() if name not in record.metrics},
+        "timing": {name: value for name, value in told.items() if name not in record.metrics},
         "widths": {layer: pair for layer, pair in _mapping(checks, "widths").items() if _is_pair(pair)},
         "layers": {kind: _texts(names) for kind, names in _mapping(checks, "layers").items() if names},
         "checks": _plain({name: value for name, value in checks.items() if name not in _OWN_PLACE}),

@@ -3,7 +3,8 @@
 A record is never rewritten (DESIGN section 4). The figures of a session are facts beside the records, of kind
 "latencya" for the first session, "latencyb" for the second; the baseline's is committed last and makes the session
 count. Readers see a trial with the figures of the last session. An older trial that it could not time keeps its figures
-and is not trusted any more: they come from another state of the machine.
+and is not trusted any more: they come from another state of the machine. Where a fact of the session is damaged, only
+the trial that it is about loses by it.
 """
 
 import string
@@ -17,10 +18,13 @@ from reid.errors import ConfigError
 from results import layout
 from results.record import BASELINE_NUMBER, Record
 
-__all__ = ["last_session", "next_session", "retimed", "timed_on"]
+__all__ = ["last_session", "next_session", "retimed", "timed_on", "timing_machine"]
 
 _KINDS = [f"latency{letter}" for letter in string.ascii_lowercase]
 _RETIMED = "retimed"
+_TIMING = "latency"
+_TIMED = ("latency_ms", "latency_p10_ms", "latency_p90_ms", "latency_ratio", "throughput_per_s")
+_WHERE = ("host", "device", "cpu", "cores", "timed_at")
 
 
 def last_session(study: Path) -> str | None:
@@ -47,31 +51,69 @@ def _facts_of(study: Path, kind: str) -> list[Path]:
     return list(layout.trials_folder(study).glob(f"*.{kind}.json"))
 
 
-def retimed(record: Record, fact: Mapping[str, Any] | None, since: str) -> Record:
+def retimed(record: Record, fact: Mapping[str, Any] | None, since: str | None) -> Record:
     """A record as the last session leaves it.
 
     Args:
         record: as it was committed.
         fact: the session's figures of the trial, where it has any.
-        since: when the session took place, ISO 8601.
+        since: when the session took place, ISO 8601; None where that cannot be read any more.
     """
     if record.status != "complete":
         return record
     if fact is None:
-        older = datetime.fromisoformat(record.finished_at) <= datetime.fromisoformat(since)
-        return replace(record, latency_trusted=False) if older else record
-    here = {key: fact[key] for key in ("host", "timed_at")}
+        return record if since is not None and _is_later(record, since) else _doubted(record)
+    here = {key: fact[key] for key in _WHERE if key in fact}
     kernel = {"kernel_ms": fact["kernel_ms"]} if record.number == BASELINE_NUMBER else {}
     return replace(
         record,
         metrics={**record.metrics, **fact["metrics"]},
         violations=dict(fact["violations"]),
         latency_trusted=fact["trusted"],
-        checks={**record.checks, **kernel, _RETIMED: here},
+        checks={**record.checks, **kernel, _TIMING: _timing(fact), _RETIMED: here},
     )
+
+
+def timing_machine(record: Record) -> Mapping[str, Any]:
+    """Where the latency of a trial was taken, as far as it is known: host, device, cpu, cores."""
+    session = record.checks.get(_RETIMED)
+    if session is None:
+        return record.worker
+    # The first sessions named no more than their host.
+    same = session["host"] == record.worker.get("host")
+    return {**record.worker, **session} if same else session
 
 
 def timed_on(record: Record) -> str | None:
     """Host on which the latency of a trial was taken, where it is known."""
-    host: str | None = record.checks.get(_RETIMED, record.worker).get("host")
+    host: str | None = timing_machine(record).get("host")
     return host
+
+
+def _timing(fact: Mapping[str, Any]) -> dict[str, Any]:
+    """A session's timing of a trial, in the form in which a record keeps its own."""
+    metrics = fact["metrics"]
+    return {
+        "latency_ms": metrics["latency_ms"],
+        "p10_ms": metrics["latency_p10_ms"],
+        "p90_ms": metrics["latency_p90_ms"],
+        "samples_ms": [sample for block in fact["samples_ms"] for sample in block],
+        "trusted": fact["trusted"],
+        "reason": fact["reason"],
+        "kernel_ms": fact["kernel_ms"],
+    }
+
+
+def _is_later(record: Record, since: str) -> bool:
+    return datetime.fromisoformat(record.finished_at) > datetime.fromisoformat(since)
+
+
+def _doubted(record: Record) -> Record:
+    """A trial that the session has no figures of."""
+    known = record.checks.get(_TIMING)
+    timing = known if isinstance(known, Mapping) else {}
+    doubt = {"trusted": False, "reason": "taken before the last timing session, which has no figures of it"}
+    checks = {**record.checks, _TIMING: {**timing, **doubt}}
+    # Every session times the baseline, so its fact is damaged. Others are measured by it, and not by another session's.
+    shown = {n: v for n, v in record.metrics.items() if record.number != BASELINE_NUMBER or n not in _TIMED}
+    return replace(record, metrics=shown, latency_trusted=False, checks=checks)

@@ -16,7 +16,7 @@ from uuid import uuid4
 from reid.errors import ResourceError, StudyDamaged
 from reid.files import sync_folder, write_atomic
 
-__all__ = ["read_sealed", "seal", "write_once", "write_sealed"]
+__all__ = ["no_access", "read_sealed", "seal", "write_once", "write_sealed"]
 
 _SEAL = "sha256"
 
@@ -33,12 +33,15 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError, NotADirectoryError: there is no such file.
+        ResourceError: it is somebody else's and may not be read, which says nothing about its content.
         StudyDamaged: it cannot be read, is no JSON object, or differs from its digest; names the file.
     """
     try:
         body = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise
+    except PermissionError as error:
+        raise no_access(path, error) from error
     except OSError as error:
         raise StudyDamaged(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -53,6 +56,11 @@ def read_sealed(path: Path) -> dict[str, Any]:
     if not whole:
         raise StudyDamaged(f"{path}: differs from its {_SEAL}; restore it")
     return body
+
+
+def no_access(path: Path, error: PermissionError) -> ResourceError:
+    """What is said of a file or folder that may not be read: it is not damaged, and restoring it would not help."""
+    return ResourceError(f"cannot read {path}: {error.strerror or error}; ask its owner for access")
 
 
 def write_sealed(path: Path, body: Mapping[str, Any]) -> Path:

@@ -22,7 +22,7 @@ from results.manifest import MANIFEST, commit_folder, plain_files
 from results.mirror import push, push_artifact, withdraw_artifact
 from results.record import Record, utc_now
 from results.remote import Remote
-from results.sealed import write_once, write_sealed
+from results.sealed import no_access, write_once, write_sealed
 from results.study import DISCARDED, STUDY_SCHEMA, Study, open_study
 
 __all__ = [
@@ -101,8 +101,10 @@ def check_place(root: Path) -> None:
             raise ConfigError(
                 f"{root} is not empty ({strange[0].name}) and no study; name a new or empty folder"
             )
+    except PermissionError as error:
+        raise no_access(root, error) from error
     except OSError as error:
-        raise ResourceError(f"cannot make a study at {root}: {error.strerror or error}") from error
+        raise ResourceError(f"cannot use {root} for a study: {error.strerror or error}") from error
 
 
 def note_started(study: Study | Path, number: int, attempt: int, params: Mapping[str, Any]) -> Path:

@@ -122,12 +122,18 @@ class Study:
 
     def _as_timed(self, records: Iterable[Record]) -> Iterator[Record]:
         session = last_session(self.path)
-        of_baseline = None if session is None else self.fact(BASELINE_NUMBER, session)
+        if session is None:
+            yield from records
+            return
+        since = self._time_of(session)
         for record in records:
-            if session is None or of_baseline is None:
-                yield record
-            else:
-                yield retimed(record, self.fact(record.number, session), of_baseline["timed_at"])
+            yield retimed(record, self.fact(record.number, session), since)
+
+    def _time_of(self, session: str) -> str | None:
+        """When a session took place: any of its facts says so; None where none can be read."""
+        numbers = (BASELINE_NUMBER, *layout.numbers_with_fact(self.path, session))
+        facts = (self.fact(number, session) for number in numbers)
+        return next((fact["timed_at"] for fact in facts if fact is not None), None)
 
     def refresh(self) -> None:
         """Fetch what an object store has got since the study was opened; a folder is read anew anyway.
@@ -236,7 +242,7 @@ def open_study(path: Path | str, *, salvage: bool = False) -> Study:
     Raises:
         ConfigError: there is no study at `path`.
         StudyDamaged: `study.json` is torn, altered, or of a newer schema.
-        ResourceError: the object store does not answer.
+        ResourceError: it may not be read, or the object store does not answer.
     """
     if isinstance(path, str) and is_remote(path):
         remote = open_remote(path)

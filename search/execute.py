@@ -6,14 +6,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from reid.errors import ConfigError, DataError, OutOfMemory, ReidParetoError
-from reid.timing.machine import cores, cpu_name
 from search.contact import Contact
-from search.devices import device_is_lost, visible_device
+from search.devices import device_is_lost, this_machine, visible_device
 from search.jobs import Answer, Job
 
 __all__ = ["run_job"]
@@ -37,7 +35,7 @@ def run_job(
     Returns:
         Its outcome, or the error that it raised; an exception never leaves.
     """
-    worker = {**_machine(), "pid": os.getpid(), "device": visible_device()}
+    worker = {**this_machine(), "pid": os.getpid(), "device": visible_device()}
 
     def tell(epoch: int, figures: Mapping[str, float], so_far: dict[str, Any]) -> None:
         if report is not None:
@@ -61,11 +59,6 @@ def _told(error: Exception) -> dict[str, str]:
     if device_is_lost(message):
         return {"kind": "DeviceLost", "message": f"{visible_device()} on {socket.gethostname()}: {message}"}
     return {"kind": type(error).__name__, "message": message}
-
-
-@cache
-def _machine() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "cpu": cpu_name(), "cores": f"{cores()} cores"}
 
 
 def _demand_folder(work: Path) -> None:

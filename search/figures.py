@@ -1,6 +1,11 @@
 """Figures as people read them: percent, milliseconds, megabytes, minutes."""
 
-__all__ = ["duration_text", "figure_text"]
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from results.record import Record, one_line
+
+__all__ = ["duration_text", "figure_text", "protocol_text", "test_protocol_text"]
 
 _PERCENT = ("mAP", "rank")
 _DECIMAL = ("", "k", "M", "G", "T")
@@ -17,6 +22,17 @@ def figure_text(metric: str, value: float) -> str:
     if metric in ("macs", "params"):
         return _scaled(value).strip()
     return f"{value:.3g}"
+
+
+def protocol_text(records: Iterable[Record]) -> str:
+    """How the accuracies of these records were measured, in one line; more than one protocol where they differ."""
+    return one_line("; or: ".join(dict.fromkeys(record.protocol for record in records if record.protocol)))
+
+
+def test_protocol_text(facts: Iterable[Mapping[str, Any] | None]) -> str:
+    """The same of facts about the test split, whose name is left out; empty where none tells its protocol."""
+    told = (str(fact.get("protocol", "")).removeprefix("test split; ") for fact in facts if fact)
+    return one_line("; or: ".join(dict.fromkeys(filter(None, told))))
 
 
 def duration_text(seconds: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from reid.data.archive import pack
 from results.layout import artifact_folder
-from results.package import build_package, demand_new
+from results.package import build_package, demand_new, figures_on_test
 from results.pick import Choice
 from results.pick import pick as choose
 from results.record import Record
@@ -44,6 +44,8 @@ class Picked:
         choice: the packaged trial.
         rechecked: what was measured at the pick, or None.
         unchecked: why nothing was measured, or empty.
+        test: figures of the packaged trial on the test split, of now or of before; empty where it was never
+            evaluated there.
         package: its folder.
         zipped: its zip file, or None.
     """
@@ -51,6 +53,7 @@ class Picked:
     choice: Choice
     rechecked: Rechecked | None
     unchecked: str
+    test: Mapping[str, float]
     package: Path
     zipped: Path | None
 
@@ -94,11 +97,14 @@ def pick_package(
     choice = rechecked.settled.choice if rechecked else choice
     folder = out if isinstance(out, Path) else out(choice.record)
     _must_be_new(folder, zipped)
+    number = choice.record.number
+    test = rechecked.tests[number] if rechecked else figures_on_test(study.test_record(number))
     build_package(study, choice.record, folder, embed=_embedder(study, choice.record))
     return Picked(
         choice=choice,
         rechecked=rechecked,
         unchecked=unchecked,
+        test=test,
         package=folder,
         zipped=pack(folder, _zip_of(folder)) if zipped else None,
     )
@@ -121,7 +127,8 @@ def describe(picked: Picked) -> dict[str, Any]:
         "checked": found is not None,
         "unchecked": picked.unchecked,
         "candidates": _candidates(found) if found else [],
-        "test": dict(found.tests[choice.record.number]) if found else None,
+        "protocol": choice.record.protocol,
+        "test": dict(picked.test) or None,
         "doubts": list(found.doubts) if found else [],
         "package": str(picked.package),
         "zip": None if picked.zipped is None else str(picked.zipped),

@@ -1,6 +1,5 @@
 """A timing session of a study: every network that is there, timed again in turns on this machine."""
 
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from results.retimed import next_session
 from results.store import commit_fact, rebuild_table
 from results.study import Study
 from results.ties import paired_ratio
+from search.devices import this_machine
 from search.planner import resolve_limits
 from spaces import parse_limit
 
@@ -128,7 +128,7 @@ def _figures(record: Record, timing: "Comparison", index: int, kernel_ms: float)
 
 def _facts(study: Study, records: Sequence[Record], timings: dict[int, Figures]) -> dict[int, Figures]:
     """Fact of each trial, the baseline first: what was measured, what limits it breaks, where and when."""
-    shared = {"host": socket.gethostname(), "timed_at": utc_now()}
+    shared = {**this_machine(), "device": records[0].config["target"]["device"], "timed_at": utc_now()}
     texts = map(parse_limit, study.definition["limits"])
     limits = resolve_limits(texts, {**records[0].metrics, **timings[BASELINE_NUMBER]["metrics"]})
     facts = {}

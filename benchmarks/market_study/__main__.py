@@ -35,7 +35,7 @@ from reid.export import MODEL_FILE
 from reid.files import write_with
 from results.cost import saved_seconds, stage_seconds
 from results.front_image import write_front_png
-from results.package import figures_on_test
+from results.package import figures_on_test, without_places
 from search.recheck import test_fact
 
 KEPT = RESULTS if RESULTS_VARIABLE in os.environ else Path(__file__).resolve().parent
@@ -114,9 +114,11 @@ def without_paths(table: pa.Table) -> pa.Table:
     configs = [json.loads(text) for text in table["config"].to_pylist()]
     for config in configs:
         config.update({key: Path(config[key]).name for key in _PATHS if config.get(key)})
-    index = table.schema.get_field_index("config")
-    shown = pa.array([json.dumps(config) for config in configs])
-    return table.set_column(index, "config", shown).drop_columns(["worker"])
+    checks = [without_places(json.loads(text)) for text in table["checks"].to_pylist()]
+    for name, values in (("config", configs), ("checks", checks)):
+        shown = pa.array([json.dumps(value) for value in values])
+        table = table.set_column(table.schema.get_field_index(name), name, shown)
+    return table.drop_columns(["worker"])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """`reid-pareto pick`: one trial of a study becomes a folder that runs on the target."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,11 +8,12 @@ import typer
 
 from reid.errors import ConfigError
 from results.reason import compare
+from results.record import Record
 from results.settle import Standing
 from results.study import Study, open_study
 from search.console import out as console
 from search.console import print_json, progress_line
-from search.figures import figure_text
+from search.figures import figure_text, protocol_text, test_protocol_text
 from search.picking import Picked, Wishes, describe, pick_package
 from search.recheck import Rechecked
 
@@ -97,6 +98,8 @@ def _lines(picked: Picked, study: Study) -> Iterator[str]:
     names = [name for name in (*study.objectives, *_SHOWN) if name in metrics]
     yield choice.reason
     yield f"  {', '.join(f'{name} {figure_text(name, metrics[name])}' for name in names)}"
+    if protocol := protocol_text([choice.record]):
+        yield f"  accuracy: {protocol}"
     if study.baseline is not None and all(name in study.baseline.metrics for name in study.objectives):
         yield f"  baseline: {compare(study.baseline, choice.record, study.objectives)}"
     for runner in choice.runners_up:
@@ -107,15 +110,17 @@ def _lines(picked: Picked, study: Study) -> Iterator[str]:
         yield f"  {offer.given} would buy: trial {offer.record.number}, {offer.gain}"
     if picked.rechecked is None:
         yield f"  {picked.unchecked}"
+        if picked.test:
+            yield f"  test split, evaluated before{_rules(study, choice.record)}: {_tested(picked.test)}"
     else:
-        yield from _measured(picked.rechecked)
+        yield from _measured(picked.rechecked, study)
     yield f"package: {picked.package}"
     if picked.zipped is not None:
         yield f"zip: {picked.zipped}"
     yield f"check it anywhere with: reid-pareto verify {picked.zipped or picked.package}"
 
 
-def _measured(found: Rechecked) -> Iterator[str]:
+def _measured(found: Rechecked, study: Study) -> Iterator[str]:
     chosen, *others = found.settled.standings
     recorded = chosen.record.metrics.get("latency_ms")
     machine = "" if found.same_machine else ", on another machine"
@@ -123,13 +128,21 @@ def _measured(found: Rechecked) -> Iterator[str]:
     yield f"  timed again in turns: trial {chosen.record.number} {chosen.latency_ms:.3g} ms{before}"
     for other in others:
         yield f"    trial {other.record.number} {other.latency_ms:.3g} ms, {_against(other)}"
-    yield "  test split, which decided nothing:"
+    yield f"  test split, which decided nothing{_rules(study, chosen.record)}:"
     for one in found.settled.standings:
-        test = found.tests[one.record.number]
-        shown = [f"{name} {figure_text(name, test[name])}" for name in _TESTED if name in test]
-        yield f"    trial {one.record.number} {', '.join(shown)}"
+        yield f"    trial {one.record.number} {_tested(found.tests[one.record.number])}"
     for doubt in found.doubts:
         yield f"  {doubt}"
+
+
+def _tested(test: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {figure_text(name, test[name])}" for name in _TESTED if name in test)
+
+
+def _rules(study: Study, record: Record) -> str:
+    """Protocol of a trial's evaluation on the test split, in brackets; empty where it was not kept."""
+    protocol = test_protocol_text([study.test_record(record.number)])
+    return f" ({protocol})" if protocol else ""
 
 
 def _against(one: Standing) -> str:

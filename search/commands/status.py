@@ -12,7 +12,7 @@ from results.record import STATUSES, one_line
 from results.study import Study, front_of, open_study
 from search.console import out as console
 from search.console import print_json
-from search.figures import duration_text, figure_text
+from search.figures import duration_text, figure_text, protocol_text
 
 __all__ = ["examine_study", "status"]
 
@@ -66,6 +66,7 @@ def examine_study(study: Study) -> dict[str, Any]:
         "hypervolume": study.hypervolume(front),
         "reference_point": study.reference_point,
         "baseline": baseline.metrics if baseline else None,
+        "protocol": protocol_text(costed),
         "failures": dict(Counter(r.error["kind"] for r in records if r.status == "failed" and r.error)),
         "failed": [
             {"trial": r.number, **r.error, "log": r.worker.get("log")}
@@ -93,6 +94,8 @@ def _lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
             numbers = ", ".join(map(str, found[state]))
             lines.append((state, _untrusted_text(numbers) if state == "untrusted" else numbers))
     lines += [("front", _front_text(found)), ("baseline", _baseline_text(found))]
+    if found["protocol"]:
+        lines.append(("accuracy", found["protocol"]))
     if found["failures"]:
         lines.append(("failures", ", ".join(f"{kind} {n}" for kind, n in found["failures"].items())))
         lines += [("", _failed_text(one)) for one in found["failed"][-_FAILED_SHOWN:]]

@@ -59,6 +59,34 @@ def test_people_get_a_table_with_the_baseline(study: Study, capsys: pytest.Captu
     ]
 
 
+PROTOCOL = "single query, cosine, junk removed"
+
+
+def test_accuracies_say_on_which_images(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    commit_fact(
+        study, 0, "test", {"metrics": {"mAP": 0.55, "rank1": 0.8}, "protocol": f"test split; {PROTOCOL}"}
+    )
+    commit_fact(study, 2, "test", {"metrics": {"mAP": 0.11}})  # not on the front
+    front(study.path)
+    said = capsys.readouterr().out.splitlines()
+    rows = {row.split()[0]: row.split()[1:7] for row in said if row.strip()}
+    assert rows["0"] == ["70.0", "%", "55.0", "%", "5", "ms"]
+    assert rows["1"][:4] == ["60.0", "%", "3", "ms"]
+    assert said[-2:] == [f"accuracy: {study.definition['protocol']}", f"test split: {PROTOCOL}"]
+    front(study.path, csv=True)
+    first, second = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (first["mAP"], first["test.mAP"], first["test.rank1"]) == ("0.7", "0.55", "0.8")
+    assert (second["test.mAP"], second["test.rank1"]) == ("", "")
+    front(study.path, json=True)
+    assert json.loads(capsys.readouterr().out)["front"][0]["protocol"] == study.definition["protocol"]
+
+
+def test_without_a_test_there_is_no_column_of_it(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    for how in ({"csv": False}, {"csv": True}):
+        front(study.path, **how)
+        assert "test" not in capsys.readouterr().out
+
+
 def test_an_empty_front_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = make_study(tmp_path)
     front(study.path)
@@ -74,7 +102,12 @@ def test_d4_damage_stops_it_unless_salvaged(study: Study, capsys: pytest.Capture
     with pytest.raises(StudyDamaged, match=r"000000\.json"):
         front(study.path)
     front(study.path, json=True, salvage=True)
-    assert [trial["number"] for trial in json.loads(capsys.readouterr().out)["front"]] == [1]
+    said = capsys.readouterr()
+    assert [trial["number"] for trial in json.loads(said.out)["front"]] == [1]
+    assert said.err.startswith("left out: ")
+    assert f"{layout.record_path(study.path, 0)}: is torn" in said.err
+    front(study.path, csv=True, salvage=True)
+    assert "000000.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("place", ["baseline.json", "000001.test.json"])

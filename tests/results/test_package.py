@@ -10,6 +10,7 @@ import spaces
 from reid.config import TrialConfig
 from reid.errors import ArtifactError, ConfigError, ResourceError, UnverifiedError
 from results import Study, commit, commit_artifact, commit_fact
+from results.converted import build_converted
 from results.package import build_package, figures_on_test
 from results.package_manifest import write_package_manifest
 from results.reference import reference_images
@@ -63,6 +64,25 @@ def test_nothing_of_the_machine_gets_in(package: Path, study: Study, tmp_path: P
             assert not re.search(r"(?<![\w.~}])/(home|root|tmp|work|usr|Users)\b", content.decode()), (
                 path.name
             )
+
+
+def test_a_converted_package_of_an_earlier_version_names_no_host(
+    package: Path, tmp_path: Path, embed: Embed
+) -> None:
+    metrics = json.loads((package / "metrics.json").read_text())
+    told = {**metrics["checks"], "retimed": {"host": "node-1", "timed_at": "2026-11-27"}}
+    (package / "metrics.json").write_text(json.dumps({**metrics, "checks": told}))
+    reseal(package)
+    made = build_converted(
+        package,
+        tmp_path / "converted",
+        {"model.xml": b"<net/>"},
+        runtime="openvino",
+        conversion={"to": "openvino", "half": False, "min_cosine": 1.0, "images": 32},
+        embed=embed,
+    )
+    source = json.loads((made / "metrics.json").read_text())["source"]
+    assert source == {**metrics, "checks": {**told, "retimed": {"timed_at": "2026-11-27"}}}
 
 
 def test_metrics_tell_how_they_were_measured(package: Path, study: Study) -> None:

@@ -19,7 +19,7 @@ from reid.errors import ConfigError, NothingFeasible, UnverifiedError
 from reid.export.metadata import write_metadata
 from reid.export.spec import InputSpec
 from reid.files import read_json, sha256_of
-from results import Study
+from results import Study, commit_fact
 from results.package_manifest import write_package_manifest
 from results.reference import reference_images
 from search.commands.bench import bench
@@ -142,6 +142,21 @@ def test_altered_package_is_refused(study: Study, tmp_path: Path, command: str) 
     assert isinstance(refused.exception, UnverifiedError)
     assert refused.exception.exit_code == 6
     assert refused.stdout == ""
+
+
+def test_a_pick_that_measures_nothing_tells_what_is_known_of_the_test_split(
+    study: Study, tmp_path: Path
+) -> None:
+    asked = ("pick", study.path, "--trial", 5, "--no-check", "--out")
+    said = call(*asked, tmp_path / "before").stdout
+    assert f"  accuracy: {study.record(5).protocol}\n" in said
+    assert "test split" not in said
+    found = {"metrics": {"mAP": 0.51, "rank1": 0.7}, "protocol": "test split; single query, cosine"}
+    commit_fact(study, 5, "test", found)
+    said = call(*asked, tmp_path / "after").stdout
+    assert "  test split, evaluated before (single query, cosine): mAP 51.0 %, rank1 70.0 %\n" in said
+    told = json.loads(call(*asked, tmp_path / "json", "--json").stdout)
+    assert (told["test"], told["protocol"]) == (found["metrics"], study.record(5).protocol)
 
 
 def test_altered_artifact_is_refused_by_pick(study: Study, tmp_path: Path) -> None:

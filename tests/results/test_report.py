@@ -296,6 +296,7 @@ def test_picture_is_an_svg_with_searchable_words(study: Study, tmp_path: Path) -
     text = write_front_image(study, tmp_path / "front.svg").read_text()
     assert ">market-resnet18</text>" in text
     assert ">latency not trusted</text>" in text
+    assert ">mAP (%), validation</text>" in text
     again = write_front_image(study, tmp_path / "again.svg").read_text()
     assert text == again
     with pytest.raises(ConfigError, match=r"must end in \.png or \.svg"):

@@ -1,7 +1,9 @@
 """A timing session: what counts before, during and after it. On generated networks, timed for real where it says so."""
 
+import json
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,18 @@ from typer.testing import CliRunner
 
 import reid.timing.sampling
 import search.retime
-from reid.errors import ConfigError, ResourceError
+from reid.errors import ConfigError, ResourceError, StudyDamaged
 from reid.timing import Comparison
-from results import Study, commit, commit_fact
+from reid.timing.machine import cores, cpu_name
+from results import Study, commit, commit_artifact, commit_fact, layout
 from results.hold import hold_study
-from results.retimed import last_session, next_session, timed_on
+from results.package import build_package
+from results.page_detail import detail
+from results.retimed import last_session, next_session, retimed, timed_on, timing_machine
 from results.store import discard_artifact
 from search.cli import app
 from search.retime import Session, retime
-from tests.results.conftest import COMPLETE, UNTRUSTED, trial
+from tests.results.conftest import COMPLETE, UNTRUSTED, embedder, trial
 from tests.results.samples import make_study
 from tests.results.test_package_commands import network  # noqa: F401 - a fixture, by name
 
@@ -85,6 +90,58 @@ def test_all_latencies_come_from_the_session(study: Study, session: Retime) -> N
     assert records[0].violations == {"latency_ms <= 8.5": pytest.approx(7.5)}
 
 
+def test_what_is_told_of_a_timing_is_told_of_the_session(
+    study: Study,
+    session: Retime,
+    network: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    commit_artifact(study, 9, network)
+    slow = {
+        "latency_ms": 12.0,
+        "trusted": False,
+        "reason": "the machine was not quiet",
+        "samples_ms": [12.0] * 9,
+    }
+    commit(study, trial(9, 0.9, 12.0, latency_trusted=False, checks={"latency": slow}))
+    session(32.0, *[4.0] * len(NUMBERS), 6.0)
+    record = study.record(9)
+    timing = record.checks["latency"]
+    assert (timing["trusted"], timing["reason"]) == (True, "")
+    assert (
+        np.median(timing["samples_ms"]) == pytest.approx(timing["latency_ms"]) == record.metrics["latency_ms"]
+    )
+    shown = detail(record, {}, None)
+    assert shown["latency"]["to"] == pytest.approx(6 * 1.05)
+    assert (shown["timing"]["trusted"], shown["timing"]["host"]) == (True, socket.gethostname())
+    package = build_package(study, record, tmp_path / "package", embed=embedder(network / "model.onnx"))
+    metrics = json.loads((package / "metrics.json").read_text())
+    assert metrics["checks"]["latency"] == timing
+    assert metrics["latency_trusted"] is True
+    here = f"cpu, {cpu_name()}, {cores()} cores"
+    assert metrics["device"] == here
+    assert f"- Device: {here}; " in (package / "model_card.md").read_text()
+    for path in package.iterdir():
+        assert b'"host"' not in path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [("node-1", {"host": "node-1", "device": "cpu", "cpu": "old"}), ("node-2", {"host": "node-2"})],
+)
+def test_a_session_that_named_its_host_only_is_of_the_machine_of_that_name(
+    host: str, known: dict[str, str]
+) -> None:
+    fact = {
+        "metrics": {"latency_ms": 4.0, "latency_p10_ms": 3.9, "latency_p90_ms": 4.2},
+        "trusted": True, "reason": "", "kernel_ms": 10.0, "samples_ms": [[4.0, 4.1]], "violations": {},
+        "host": host, "timed_at": "2026-11-27T20:28:57.972+00:00",
+    }  # fmt: skip
+    record = trial(0, 0.8, 5.0, worker={"host": "node-1", "device": "cpu", "cpu": "old"})
+    found = timing_machine(retimed(record, fact, fact["timed_at"]))
+    assert {name: value for name, value in found.items() if name != "timed_at"} == known
+
+
 def test_many_trials_are_timed_in_groups(
     study: Study, session: Retime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +168,8 @@ def test_what_could_not_be_timed_is_not_trusted_any_more(study: Study, session: 
     assert done.left_out == (5,)
     assert study.record(5).latency_trusted is False
     assert study.record(5).metrics["latency_ms"] == 3.0
+    assert study.record(5).checks["latency"]["trusted"] is False
+    assert "has no figures of it" in study.record(5).checks["latency"]["reason"]
 
 
 def test_a_trial_after_the_session_counts_as_it_was_recorded(study: Study, session: Retime) -> None:
@@ -128,6 +187,26 @@ def test_the_last_session_counts_and_a_broken_one_does_not(study: Study, session
     assert next_session(study.path) == "latencyc"
     session(16.0, *[5.0] * len(NUMBERS))
     assert study.record(0).metrics["latency_ms"] == 5.0
+
+
+@pytest.mark.parametrize("torn", [{-1}, {0}, {-1, 0}, {-1, *NUMBERS}], ids=str)
+def test_a_torn_fact_of_a_session_costs_its_own_trial_only(
+    study: Study, session: Retime, torn: set[int]
+) -> None:
+    session(32.0, *[4.0] * len(NUMBERS))
+    for number in torn:
+        layout.fact_path(study.path, number, "latencya").write_text("{")
+    with pytest.raises(StudyDamaged, match=r"latencya\.json"):
+        study.records(), study.baseline
+    salvaged = replace(study, salvage=True)
+    for record in salvaged.records():
+        if record.number in NUMBERS:
+            assert record.latency_trusted is (record.number not in torn)
+            assert (record.metrics["latency_ms"] == 4.0) is (record.number not in torn)
+    assert salvaged.baseline is not None
+    assert salvaged.baseline.metrics["mAP"] == 0.84
+    assert salvaged.baseline.metrics.get("latency_ms") == (None if -1 in torn else 32.0)
+    assert len(salvaged.damaged()) == len(torn)
 
 
 @pytest.mark.parametrize("trouble", [{"after": 10.8}, {"spread": [1.4]}])

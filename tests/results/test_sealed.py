@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,20 @@ def test_anything_else_is_damage_and_names_the_file(tmp_path: Path, content: byt
 def test_a_folder_in_place_of_a_file_is_damage(tmp_path: Path) -> None:
     with pytest.raises(StudyDamaged, match="cannot be read"):
         read_sealed(tmp_path)
+
+
+def test_a_file_of_somebody_else_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(
+        ResourceError, match=r"cannot read .*x\.json: Permission denied; ask its owner"
+    ) as caught:
+        read_sealed(tmp_path / "x.json")
+    assert caught.value.exit_code == 2
 
 
 def test_once_means_once(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_people_read_it_in_lines(study: Study, capsys: pytest.CaptureFixture[str
         "5 committed: 3 complete, 1 infeasible, 0 stopped, 1 failed",
         "2 trials (0, 1), hypervolume 11.7 (reference mAP 0.0 %, latency_ms 20 ms)",
         "baseline   mAP 82.0 %, latency_ms 16.2 ms",
+        "accuracy   single-query, same camera removed, rectangular AP, validation identities",
         "failures   ResourceError 1",
         "trial 4 ResourceError: out of memory (trials/logs/000004-1.log)",
         "10 min 1 s (dense 10 min 1 s); the cache saved 9 min 59 s",

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -123,8 +124,15 @@ def test_a_file_is_no_place_for_a_study(tmp_path: Path) -> None:
 
 @pytest.mark.fault
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
-@pytest.mark.parametrize("mode", [0o700, 0o755], ids=["closed", "read-only"])
-def test_s2_a_folder_without_permission_is_an_error_at_once(mode: int) -> None:
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        (0o700, r"cannot read .*/study: Permission denied; ask its owner for access"),
+        (0o755, "cannot make a study"),
+    ],
+    ids=["closed", "read-only"],
+)
+def test_s2_a_folder_without_permission_is_an_error_at_once(mode: int, said: str) -> None:
     code = (
         "import json, os, sys, time\n"
         "from results import create_study\n"
@@ -143,9 +151,34 @@ def test_s2_a_folder_without_permission_is_an_error_at_once(mode: int) -> None:
             capture_output=True,
             text=True,
         )
-        assert "ResourceError: cannot make a study" in done.stderr
+        assert re.search(f"ResourceError: {said}", done.stderr)
         assert float(done.stdout) <= 1
         assert list(Path(folder).iterdir()) == []
+
+
+@pytest.mark.fault
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+def test_s2_a_study_of_another_user_is_not_called_damaged() -> None:
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from results import open_study\n"
+        "from results.store import check_place\n"
+        "os.setuid(65534)\n"
+        "for attempt in (check_place, lambda place: open_study(place, salvage=True)):\n"
+        "    try:\n"
+        "        attempt(Path(sys.argv[1]))\n"
+        "    except Exception as error:\n"
+        "        print(f'{type(error).__name__}: {error}')\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        place = make_study(Path(folder)).path
+        done = subprocess.run([sys.executable, "-c", code, place], capture_output=True, text=True)
+        assert done.stdout.splitlines() == [
+            f"ResourceError: cannot read {path}: Permission denied; ask its owner for access"
+            for path in (place, place / "study.json")
+        ]
 
 
 def test_a_committed_record_is_read_back(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import errno
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -5,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reid.errors import ConfigError, StudyDamaged
+from reid.errors import ConfigError, ResourceError, StudyDamaged
 from results import Study, commit, commit_fact, layout, note_started, open_study
 from results.sealed import read_sealed, write_sealed
 from results.study import front_of, objective_values
@@ -108,6 +109,24 @@ def test_salvage_leaves_damaged_records_out_and_lists_them(tmp_path: Path) -> No
     assert [record.number for record in replace(study, salvage=True).front()] == [0, 1, 2]
     assert replace(study, salvage=True).table().num_rows == 9
     assert [problem.split(": ")[0] for problem in study.damaged()] == [str(torn)]
+
+
+def test_salvage_leaves_nothing_out_that_may_only_not_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = filled_study(tmp_path)
+    closed, read = layout.record_path(study.path, 3), Path.read_bytes
+
+    def denied(path: Path) -> bytes:
+        if path == closed:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    for ask in (study.records, replace(study, salvage=True).records, study.damaged):
+        with pytest.raises(ResourceError, match=r"000003\.json: Permission denied; ask its owner") as raised:
+            ask()
+        assert "--salvage" not in str(raised.value)
 
 
 def test_salvage_is_advised_only_where_it_helps(tmp_path: Path) -> None:
