@@ -1,5 +1,6 @@
 """`reid-pareto pick`: one trial of a study becomes a folder that runs on the target."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -112,7 +113,7 @@ def _lines(picked: Picked, study: Study) -> Iterator[str]:
     yield f"package: {picked.package}"
     if picked.zipped is not None:
         yield f"zip: {picked.zipped}"
-    yield f"check it anywhere with: reid-pareto verify {picked.zipped or picked.package}"
+    yield f"check it anywhere with: reid-pareto verify {shlex.quote(str(picked.zipped or picked.package))}"
 
 
 def _measured(found: Rechecked) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """`reid-pareto search`: run or resume a study."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -121,13 +122,14 @@ def search(
         disk=disk,
         console=errors,
     )
+    place = shlex.quote(str(done.place))
     if any(one.status == "complete" and not one.latency_trusted for one in done.records()):
         errors.print(
-            f"some latencies are not trusted; on a quiet machine: reid-pareto retime {done.place}",
+            f"some latencies are not trusted; on a quiet machine: reid-pareto retime {place}",
             markup=False,
         )
     errors.print(
-        f"next: reid-pareto front {done.place}  or  reid-pareto report {done.place} --out report.html",
+        f"next: reid-pareto front {place}  or  reid-pareto report {place} --out report.html",
         markup=False,
     )
 

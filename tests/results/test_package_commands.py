@@ -1,6 +1,7 @@
 """The commands that read a study or a package, on real ONNX files through the real runtime."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -313,6 +314,14 @@ def test_report_and_picture(study: Study, tmp_path: Path) -> None:
 def test_help_shows_an_example(command: object) -> None:
     name = getattr(command, "__name__").replace("_", "-")  # noqa: B009
     assert f"Example: reid-pareto {name}" in " ".join(call(name, "--help").stdout.split())
+
+
+def test_next_commands_hold_where_a_path_has_spaces(study: Study, tmp_path: Path) -> None:
+    source, made = tmp_path / "door camera", tmp_path / "with pixels"
+    picked = call("pick", study.path, "--trial", 5, "--no-check", "--out", source).stdout
+    assert shlex.split(picked.splitlines()[-1])[-3:] == ["reid-pareto", "verify", str(source)]
+    exported = call("export-target", source, "--target", "onnxruntime-pixels", "--out", made).stdout
+    assert shlex.split(exported.splitlines()[-1])[-4:] == ["reid-pareto", "bench", str(source), str(made)]
 
 
 def test_limits_are_read_or_refused() -> None:
