@@ -117,7 +117,10 @@ def describe(picked: Picked) -> dict[str, Any]:
             for runner in choice.runners_up
         ],
         "prices": [{"limit": p.wish, "trial": p.record.number, "gain": p.gain} for p in choice.prices],
-        "offers": [{"given": o.given, "trial": o.record.number, "gain": o.gain} for o in choice.offers],
+        "offers": [
+            {"given": o.given, "step": o.step, "trial": o.record.number, "gain": o.gain}
+            for o in choice.offers
+        ],
         "checked": found is not None,
         "unchecked": picked.unchecked,
         "candidates": _candidates(found) if found else [],

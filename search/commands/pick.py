@@ -105,7 +105,7 @@ def _lines(picked: Picked, study: Study) -> Iterator[str]:
     for price in choice.prices:
         yield f"  without {price.wish}: trial {price.record.number}, {price.gain}"
     for offer in choice.offers:
-        yield f"  {offer.given} would buy: trial {offer.record.number}, {offer.gain}"
+        yield f"  {offer.text}"
     if picked.rechecked is None:
         yield f"  {picked.unchecked}"
     else:

@@ -57,7 +57,10 @@ def test_pick_then_verify_then_bench(study: Study, tmp_path: Path) -> None:
     assert "mAP 78.0 %, latency_ms 5 ms, rank1 88.0 %" in picked.stdout
     assert "next: trial 5, mAP 0.74 (-0.04), latency_ms 3 (-2)" in picked.stdout
     assert "without latency_ms <= 5.5: trial 0, mAP 0.8 (+0.02), latency_ms 8 (+3)" in picked.stdout
-    assert "1 ms more buys nothing, latency_ms +3 would buy: trial 0, mAP 0.8 (+0.02)" in picked.stdout
+    assert (
+        "1 ms more buys nothing; the smallest step that does is latency_ms +3: trial 0, mAP 0.8 (+0.02)"
+        in (picked.stdout)
+    )
     assert (
         "nothing was timed again or evaluated: the dataset is not at /home/some-user/data/market"
         in picked.stdout

@@ -29,7 +29,7 @@ def test_nothing_said_gives_the_knee(study: Study) -> None:
     choice = pick(study)
     assert choice.record.number == 5
     assert choice.reason == (
-        "Trial 5 is the knee of the front of 4 trusted, feasible trials: mAP 0.74, latency_ms 3."
+        "Trial 5 is the knee of the front (4 of 6 trusted, feasible trials): mAP 0.74, latency_ms 3."
     )
     assert [runner.record.number for runner in choice.runners_up] == [3, 0, 8]
     assert choice.runners_up[0].trade == "mAP 0.78 (+0.04), latency_ms 5 (+2)"
@@ -78,7 +78,7 @@ def test_drop_is_counted_from_the_baseline(study: Study) -> None:
 def test_limit_on_a_third_metric_keeps_the_knee(study: Study) -> None:
     choice = pick(study, maximum={"size_bytes": 10_000_000})
     assert choice.record.number == 5
-    assert "knee" in choice.reason
+    assert "(4 of 6 trusted, feasible trials with size_bytes <= 1e+07)" in choice.reason
 
 
 def test_throughput_is_better_when_higher_and_no_fraction() -> None:
