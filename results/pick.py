@@ -84,7 +84,7 @@ def pick(
 ) -> Choice:
     """Choose a trial among the complete, feasible ones whose latency is trusted.
 
-    With a limit on latency the most accurate trial within it wins; with a limit on accuracy the fastest;
+    With a limit on latency or throughput the most accurate trial within it wins; with a limit on accuracy the fastest;
     with both the most accurate; with neither (or limits on other metrics only) the knee of the front.
 
     Args:

@@ -15,9 +15,11 @@ from results.pick import Choice, ReadableStudy, with_record
 from results.reason import join
 from results.record import Record
 from results.ties import SAME_LATENCY, Interval, paired_difference, paired_ratio
-from results.wish import figure, kind_of
+from results.wish import figure
 
 __all__ = ["Evidence", "Settled", "Standing", "settle"]
+
+_SPEED_LIMITS = {"latency_ms": "<=", "throughput_per_s": ">="}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,7 +50,7 @@ class Standing:
         difference: mean average precision minus that of the choice.
         ratio: latency over that of the choice.
         tied: it cannot be told apart from the best candidate in what was wanted.
-        broken: text of a latency limit that the new timing breaks and by how much, or empty.
+        broken: text of a limit on latency or throughput that the new timing breaks and by how much, or empty.
     """
 
     record: Record
@@ -82,9 +84,9 @@ def settle(
 ) -> Settled:
     """Choose anew among the candidates of a choice, now that they were measured side by side.
 
-    A candidate whose new latency breaks a limit on `latency_ms` by more than `SAME_LATENCY` is out. Among the
-    rest, those that cannot be told apart from the first in any wanted objective are ties, and the smallest file
-    wins. A named trial has no candidates and stays.
+    A candidate whose new latency breaks a limit on `latency_ms` or `throughput_per_s` by more than `SAME_LATENCY` is
+    out. Among the rest, those that cannot be told apart from the first in any wanted objective are ties, and the
+    smallest file wins. A named trial has no candidates and stays.
 
     Args:
         choice: the first choice with its runners-up.
@@ -98,7 +100,7 @@ def settle(
     """
     candidates = [choice.record, *(runner.record for runner in choice.runners_up)]
     broken = {
-        record.number: _broken(choice, evidence[record.number], trusted and same_machine)
+        record.number: _broken(choice, record, evidence[record.number], trusted and same_machine)
         for record in candidates
     }
     left = [record for record in candidates if not broken[record.number]]
@@ -121,11 +123,14 @@ def settle(
     )
 
 
-def _broken(choice: Choice, found: Evidence, comparable: bool) -> str:
+def _broken(choice: Choice, record: Record, found: Evidence, comparable: bool) -> str:
+    batch = record.config.get("target", {}).get("batch", 1)
+    now = {"latency_ms": found.latency_ms, "throughput_per_s": batch * 1000 / found.latency_ms}
+    timed = replace(record, metrics={**record.metrics, **now})
     for wish in choice.wishes if comparable else ():
-        at_most = wish.metric == "latency_ms" and wish.operator == "<="
-        if at_most and found.latency_ms > wish.value * (1 + SAME_LATENCY):
-            return f"{wish.text} broken by {figure(found.latency_ms - wish.value)}"
+        excess = wish.excess(timed)
+        if wish.operator == _SPEED_LIMITS.get(wish.metric) and excess > wish.value * SAME_LATENCY:
+            return f"{wish.text} broken by {figure(excess)}"
     return ""
 
 
@@ -141,7 +146,8 @@ def _same_in(
     one, two = evidence[first.number], evidence[other.number]
     if metric == "mAP":
         return paired_difference(one.precision, two.precision).includes(0)
-    if kind_of(metric) == "latency" and trusted:
+    # Throughput of other batches was not measured again.
+    if trusted and (metric.startswith("latency") or metric == "throughput_per_s"):
         return paired_ratio(one.rounds_ms, two.rounds_ms).includes(1, within=SAME_LATENCY)
     return first.metrics[metric] == other.metrics[metric]
 

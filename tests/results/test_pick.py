@@ -48,6 +48,22 @@ def test_latency_limited_gives_the_most_accurate(study: Study) -> None:
     ]
 
 
+def test_a_limit_on_throughput_asks_for_what_the_equal_one_on_latency_does() -> None:
+    points = [(0.80, 8.0), (0.78, 5.0), (0.74, 3.0), (0.55, 2.5)]
+    records = [trial(number, *point) for number, point in enumerate(points)]
+    for record in records:
+        record.metrics["throughput_per_s"] = 1000 / record.metrics["latency_ms"]
+    assert pick(InMemory(records)).record.number == 2
+    one = pick(InMemory(records), minimum={"throughput_per_s": 200})
+    other = pick(InMemory(records), maximum={"latency_ms": 5})
+    assert one.record.number == other.record.number == 1
+    assert one.wanted == other.wanted == ("mAP",)
+    assert [(p.record.number, p.gain) for p in one.prices] == [
+        (p.record.number, p.gain) for p in other.prices
+    ]
+    assert one.offers == other.offers
+
+
 @pytest.mark.parametrize("metric", ["latency_p90_ms", "latency_ratio"])
 def test_any_latency_counts_as_latency(study: Study, metric: str) -> None:
     assert pick(study, maximum={metric: 5.5 if metric.endswith("ms") else 0.33}).record.number == 3

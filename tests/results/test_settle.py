@@ -121,6 +121,21 @@ def test_a_limit_that_is_broken_now_puts_a_trial_out(study: Study) -> None:
         settle(choice, slow, study, trusted=True, same_machine=True)
 
 
+def test_a_limit_on_throughput_is_broken_as_the_equal_one_on_latency() -> None:
+    records = [trial(0, 0.78, 5.0), trial(1, 0.70, 3.0)]
+    for record in records:
+        record.metrics["throughput_per_s"] = 1000 / record.metrics["latency_ms"]
+    study = InMemory(records)
+    choice = pick(study, minimum={"throughput_per_s": 200})
+    assert choice.record.number == 0
+    within = {0: evidence(0.04, 5.05), 1: evidence(0.0, 3.0)}
+    assert settle(choice, within, study, trusted=True, same_machine=True).choice.record.number == 0
+    slower = within | {0: evidence(0.04, 5.5)}
+    settled = settle(choice, slower, study, trusted=True, same_machine=True)
+    assert settled.choice.record.number == 1
+    assert "trial 0 is out: throughput_per_s >= 200 broken by 1" in settled.choice.reason
+
+
 def test_a_lower_limit_on_latency_is_no_upper_one(study: Study) -> None:
     choice = pick(study, minimum={"latency_ms": 3.0})
     slow = {
