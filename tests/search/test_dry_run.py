@@ -1,5 +1,6 @@
 """The rehearsal of a search: it refuses what the search would, and estimates what it would train."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ from reid.data.prepare import prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
 from reid.errors import ConfigError
 from reid.outcome import StageReport, TrialOutcome
+from results import commit
 from search import dry_run
 from search.cli import app
 from search.opening import Data, open_or_create
+from search.planner import trial_config
 from spaces import load, parse_space
+from tests.results.samples import make_record
 from tests.search.conftest import make_space
 
 
@@ -45,6 +49,12 @@ def rehearse(root: Path, study: Path, *options: str) -> None:
         (("--sampler", "tpee"), "unknown sampler 'tpee'; did you mean tpe"),
         (("--seed", "-1"), "--seed must be 0 to"),
         (("--sampler", "grid", "--trials", "100000"), "points; lower --trials"),
+        (
+            ("--gpus-per-trial", "1.5"),
+            "--gpus-per-trial must be a share of 0 to 1 or a whole number, got 1.5",
+        ),
+        (("--stage-limit-s", "-3"), "--stage-limit-s must be above 0, got -3"),
+        (("--warm-start", "/nonexistent"), "/nonexistent"),
     ],
 )
 def test_what_the_search_refuses_is_refused(
@@ -59,6 +69,26 @@ def test_a_study_of_another_space_is_refused(root: Path, tmp_path: Path) -> None
     open_or_create(tmp_path / "study", make_space(), data, seed=None, sampler=None)
     with pytest.raises(ConfigError, match=r"was begun with .*; name a new study"):
         rehearse(root, tmp_path / "study", "--space", "demo")
+
+
+def test_what_a_begun_study_does_not_take_is_refused(root: Path, tmp_path: Path) -> None:
+    data = Data(name="synthetic", root=root, fingerprint=load_dataset("synthetic", root).fingerprint)
+    few = make_space(parameters={"quantization": {"choice": ["fp32", "int8-static"]}})
+    file = tmp_path / "few.yaml"
+    file.write_text(json.dumps(few.to_dict()))  # which is YAML too
+    begun = open_or_create(tmp_path / "study", few, data, seed=None, sampler="grid")
+    with pytest.raises(ConfigError, match=r"grid of this space has \d points; lower --trials"):
+        rehearse(root, tmp_path / "study", "--space", str(file), "--trials", "100")
+    params = {"quantization": "fp32"}
+    commit(begun, make_record(0, params=params, config=trial_config(few, params).to_dict()))
+    with pytest.raises(ConfigError, match="was begun without these observations of --warm-start"):
+        rehearse(
+            root, tmp_path / "study", "--space", str(file), "--trials", "1", "--warm-start", str(begun.path)
+        )
+    sizes = make_space(objectives={"mAP": "maximize", "size_bytes": "minimize"})
+    other = open_or_create(tmp_path / "other", sizes, data, seed=None, sampler=None)
+    with pytest.raises(ConfigError, match=r"--warm-start .*other has"):
+        rehearse(root, tmp_path / "new", "--space", str(file), "--warm-start", str(other.path))
 
 
 def test_a_folder_of_other_things_is_refused(root: Path) -> None:
