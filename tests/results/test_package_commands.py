@@ -20,9 +20,11 @@ from reid.errors import ConfigError, NothingFeasible, UnverifiedError
 from reid.export.metadata import write_metadata
 from reid.export.spec import InputSpec
 from reid.files import read_json, sha256_of
+from reid.timing import Comparison
 from results import Study
 from results.package_manifest import write_package_manifest
 from results.reference import reference_images
+from results.ties import Interval
 from search.commands.bench import bench
 from search.commands.export_target import export_target
 from search.commands.pick import parse_limits, pick
@@ -79,11 +81,31 @@ def test_pick_then_verify_then_bench(study: Study, tmp_path: Path) -> None:
     assert first["ratio"] is None
     assert first["model_sha256"] == sha256_of(large / "model.onnx")
     assert timed["host"]
+    assert first["tied"] is None
+    assert second["tied"] == Interval(**second["ratio"]).includes(1, within=0.02)
     # The median of the rounds' ratios, its interval, and the two medians tell the same of equal networks.
     ratio = second["ratio"]
     assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]
     rounds = [np.median(row["samples_ms"], axis=1) for row in (first, second)]
     assert ratio["value"] == pytest.approx(np.median(rounds[1] / rounds[0]), rel=1e-3)
+
+
+@pytest.mark.parametrize(("slower", "tied"), [(1.012, True), (1.05, False)])
+def test_bench_calls_a_tie_what_pick_does(
+    slower: float, tied: bool, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Differences of one percent come and go with where a network lies in memory, however narrow the interval."""
+    call("pick", study.path, "--out", tmp_path / "one", "--no-check")
+    rounds = np.random.default_rng(0).normal(5, 0.05, (1, 60, 5))
+    found = Comparison(
+        samples_ms=np.concatenate([rounds, rounds * slower]), trusted=True, reason="", kernel_drift=0.0,
+        kernel_ms=(3.0, 3.0), attempts=1, waited_s=0.0,
+    )  # fmt: skip
+    monkeypatch.setattr("search.commands.bench.compare_runtimes", lambda opened, target: found)
+    shown = call("bench", tmp_path / "one", tmp_path / "one").stdout
+    assert (f"{slower:.3f} to {slower:.3f}, a tie within 2 %" in shown) == tied
+    rows = json.loads(call("bench", tmp_path / "one", tmp_path / "one", "--json").stdout)["packages"]
+    assert [row["tied"] for row in rows] == [None, tied]
 
 
 def test_bench_shows_a_row_for_each(study: Study, tmp_path: Path) -> None:
