@@ -77,12 +77,13 @@ def pick_package(
         say: told one line at each step.
 
     Raises:
-        ConfigError: a wish that makes no sense, or `out` exists.
+        ConfigError: a wish that makes no sense, `out` exists, or there is no folder `data`.
         NothingFeasible: no trial is within the limits.
         UnverifiedError: an artifact is altered.
     """
     if isinstance(out, Path):
         _must_be_new(out, zipped)
+    root = dataset_at_hand(study, data)
     choice = choose(
         _Havable(study) if wishes.trial is None else study,
         maximum=wishes.maximum,
@@ -90,7 +91,7 @@ def pick_package(
         max_drop=wishes.max_drop,
         trial=wishes.trial,
     )
-    rechecked, unchecked = _recheck(study, choice, data, check, say)
+    rechecked, unchecked = _recheck(study, choice, root, check, say)
     choice = rechecked.settled.choice if rechecked else choice
     folder = out if isinstance(out, Path) else out(choice.record)
     _must_be_new(folder, zipped)
@@ -166,11 +167,10 @@ def _candidates(found: Rechecked) -> list[dict[str, Any]]:
 
 
 def _recheck(
-    study: Study, choice: Choice, data: Path | None, check: bool, say: Callable[[str], None]
+    study: Study, choice: Choice, root: Path | None, check: bool, say: Callable[[str], None]
 ) -> tuple[Rechecked | None, str]:
     if not check:
         return None, "nothing was timed again or evaluated, as asked"
-    root = dataset_at_hand(study, data)
     if root is None:
         gone = study.definition["dataset"].get("root", "an unknown folder")
         return None, (

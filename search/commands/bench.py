@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from reid.config import Target
-from reid.errors import ConfigError
+from reid.errors import ConfigError, NoDevice
 from reid.files import sha256_of
 from reid.runtime import model_file, open_artifact, runtime_of
 from reid.runtime.footprint import BATCHES, measure_footprint
+from reid.runtime.pinned import demand_cores
 from reid.timing import Comparison, DeviceLock
 from reid.timing.machine import cpu_name
 from results.record import utc_now
@@ -95,7 +96,12 @@ def _chosen(target: Target, threads: int | None, affinity: str | None) -> Target
         parts = affinity.split(",")
         if not all(part.strip().isdecimal() for part in parts):
             raise ConfigError(f"--affinity takes core numbers such as 4,5, got {affinity!r}")
-        return change_target(target, affinity=tuple(map(int, parts)), threads=threads or len(parts))
+        cores = tuple(map(int, parts))
+        try:
+            demand_cores(cores)
+        except NoDevice as error:
+            raise NoDevice(str(error).replace("target.", "--")) from error
+        return change_target(target, affinity=cores, threads=threads or len(parts))
     return target if threads is None else change_target(target, threads=threads)
 
 

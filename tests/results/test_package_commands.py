@@ -16,7 +16,7 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
-from reid.errors import ConfigError, NothingFeasible, UnverifiedError
+from reid.errors import ConfigError, NoDevice, NothingFeasible, UnverifiedError
 from reid.export.metadata import write_metadata
 from reid.export.spec import InputSpec
 from reid.files import read_json, sha256_of
@@ -133,6 +133,7 @@ def test_bench_cuts_no_name_in_a_pipe(study: Study, tmp_path: Path) -> None:
         (["--affinity", "0,0"], "--affinity must be different cores"),
         (["--affinity", "0", "--threads", 2], "--affinity must be at least --threads = 2 cores"),
         (["--threads", 5000], "--threads must be at most 1024"),
+        (["--affinity", "9999"], "--affinity [9999]: core 9999 cannot be used here, only "),
     ],
 )
 def test_bench_names_options_that_do_not_go(
@@ -140,7 +141,7 @@ def test_bench_names_options_that_do_not_go(
 ) -> None:
     call("pick", study.path, "--out", tmp_path / "one", "--no-check")
     refused = call("bench", tmp_path / "one", *options).exception
-    assert isinstance(refused, ConfigError)
+    assert isinstance(refused, ConfigError | NoDevice)
     assert str(refused).startswith(said)
 
 
@@ -372,7 +373,23 @@ def test_a_limit_needs_a_metric() -> None:
         parse_limits(["=5"], "--max")
 
 
-def test_review_refuses_data_that_is_not_there_before_it_serves(study: Study, tmp_path: Path) -> None:
-    error = call("review", study.path, "--no-browser", "--data", tmp_path / "nowhere").exception
+@pytest.mark.parametrize("command", [["review", "--no-browser"], ["pick", "--no-check", "--out", "OUT"]])
+def test_data_that_is_not_there_is_refused_at_once(command: list[str], study: Study, tmp_path: Path) -> None:
+    out = tmp_path / "package"
+    name, *options = [str(out) if word == "OUT" else word for word in command]
+    error = call(name, study.path, *options, "--data", tmp_path / "nowhere").exception
     assert isinstance(error, ConfigError)
     assert "nowhere: no such folder" in str(error)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("below", ["", "packages"])
+def test_review_refuses_a_file_for_packages_before_it_serves(
+    below: str, study: Study, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("kept")
+    error = call("review", study.path, "--no-browser", "--packages", file / below).exception
+    assert isinstance(error, ConfigError)
+    assert f"{file} is no folder; name one for the packages" in str(error)
+    assert file.read_text() == "kept"
