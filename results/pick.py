@@ -84,7 +84,7 @@ def pick(
 ) -> Choice:
     """Choose a trial among the complete, feasible ones whose latency is trusted.
 
-    With a limit on latency the most accurate trial within it wins; with a limit on accuracy the fastest;
+    With a limit on latency or throughput the most accurate trial within it wins; with a limit on accuracy the fastest;
     with both the most accurate; with neither (or limits on other metrics only) the knee of the front.
 
     Args:
@@ -114,12 +114,13 @@ def pick(
         max_drop=max_drop or {},
     )
     wanted = _wanted(objectives, wishes)
-    order = _order(_within(candidates, wishes), wanted, objectives)
+    within = _within(candidates, wishes)
+    order = _order(within, wanted, objectives)
     if not order:
         raise NothingFeasible(why_none_within(candidates, wishes))
     return Choice(
         record=order[0],
-        reason=why_best(order, wanted, wishes),
+        reason=why_best(order, wanted, wishes, len(within)),
         runners_up=tuple(
             RunnerUp(record=record, trade=compare(record, order[0], objectives))
             for record in order[1 : 1 + _RUNNERS_UP]

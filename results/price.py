@@ -34,14 +34,22 @@ class Offer:
     """What giving up some of one objective would buy.
 
     Attributes:
-        given: what is given up, e.g. "1 ms more" or "1 point of mAP less buys nothing, mAP -0.03".
+        given: the unit that is given up, e.g. "1 ms more".
         record: the trial that could then be had.
         gain: its objectives and their difference to the choice.
+        step: where the unit buys nothing, the smallest step that does, e.g. "latency_ms +1.4"; else empty.
     """
 
     given: str
     record: Record
     gain: str
+    step: str = ""
+
+    @property
+    def text(self) -> str:
+        """The whole offer, e.g. "1 ms more would buy: trial 2, mAP 0.73 (+0.03), latency_ms 4 (+1)"."""
+        buys = f"buys nothing; the smallest step that does is {self.step}" if self.step else "would buy"
+        return f"{self.given} {buys}: trial {self.record.number}, {self.gain}"
 
 
 def offers(
@@ -95,8 +103,8 @@ def _offer(
         _, _, best = min(affordable, key=lambda buyer: (buyer[1], buyer[0], buyer[2].number))
         return Offer(given=words, record=best, gain=compare(best, chosen, objectives))
     step, _, nearest = min(buyers.values(), key=lambda buyer: (buyer[0], buyer[1], buyer[2].number))
-    given = f"{words} buys nothing, {give} {'-' if better_higher(give) else '+'}{figure(step)}"
-    return Offer(given=given, record=nearest, gain=compare(nearest, chosen, objectives))
+    change = f"{give} {'-' if better_higher(give) else '+'}{figure(step)}"
+    return Offer(given=words, record=nearest, gain=compare(nearest, chosen, objectives), step=change)
 
 
 def _loss(record: Record, chosen: Record, name: str) -> float:

@@ -24,21 +24,24 @@ def compare(record: Record, chosen: Record, objectives: Collection[str]) -> str:
     )
 
 
-def why_best(order: Sequence[Record], wanted: Sequence[str], wishes: Sequence[Wish]) -> str:
+def why_best(order: Sequence[Record], wanted: Sequence[str], wishes: Sequence[Wish], within: int) -> str:
     """One sentence on why the first of `order` was chosen.
 
     Args:
         order: those that could be chosen, best first, at least one.
         wanted: the objectives by which they were ordered.
         wishes: the limits that all of them meet.
+        within: how many trials meet the limits; of several objectives only their front is ordered.
     """
-    number, count = order[0].number, len(order)
+    number = order[0].number
     limits = f" with {join(wish.text for wish in wishes)}" if wishes else ""
     figures = ", ".join(f"{name} {figure(order[0].metrics[name])}" for name in wanted)
     if len(wanted) > 1:
-        return f"Trial {number} is the knee of the front of {_trials(count)}{limits}: {figures}."
+        return (
+            f"Trial {number} is the knee of the front ({len(order)} of {_trials(within)}{limits}): {figures}."
+        )
     best = "highest" if better_higher(wanted[0]) else "lowest"
-    return f"Trial {number} has the {best} {wanted[0]} of {_trials(count)}{limits}: {figures}."
+    return f"Trial {number} has the {best} {wanted[0]} of {_trials(within)}{limits}: {figures}."
 
 
 def why_none_within(candidates: Sequence[Record], wishes: Sequence[Wish]) -> str:

@@ -14,6 +14,7 @@ __all__ = ["Wish", "better_higher", "figure", "is_accuracy", "kind_of", "make_wi
 # Everything else that a record measures (milliseconds, bytes, operations, parameters) is a cost.
 _ACCURACY_PREFIXES = ("mAP", "rank")
 _BETTER_HIGHER = (*_ACCURACY_PREFIXES, "throughput")
+_SPEED_PREFIXES = ("latency", "throughput")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +63,13 @@ def is_accuracy(metric: str) -> bool:
 
 
 def kind_of(metric: str) -> str:
-    """What a metric is about: "accuracy", "latency", or itself; a limit on one speaks for its whole kind."""
+    """What a metric is about: "accuracy", "latency", or itself; a limit on one speaks for its whole kind.
+
+    Throughput is latency the other way round.
+    """
     if is_accuracy(metric):
         return "accuracy"
-    return "latency" if metric.startswith("latency") else metric
+    return "latency" if metric.startswith(_SPEED_PREFIXES) else metric
 
 
 def figure(value: float) -> str:

@@ -21,6 +21,7 @@ from reid.errors import DataError, ResourceError
 from reid.files import write_json
 from reid.outcome import TrialOutcome
 from reid.prune import soft_epochs
+from reid.steps.teach import DENSE
 from results import DiskCache
 from results.remote import is_remote
 from search.opening import Data
@@ -44,7 +45,8 @@ class Estimate:
     """What a search would take on this machine, one trial after the other.
 
     Attributes:
-        hours: of all trials and the baseline, dense networks trained once per input size.
+        hours: of all trials and the baseline, dense networks trained once per input size and a teacher asked once;
+            other stages as long as in the dry run.
         disk_bytes: of the study with its cache, decoded images included.
         images_per_second: of training at the largest input size.
     """
@@ -91,12 +93,18 @@ def dry_run(
                     tiny, data_root=root / "data", cache=DiskCache(cache), say=lambda line: say(f"  {line}")
                 )
             )
-        found = estimate(space, dataset, trials, outcomes, _bytes_below(cache))
+        few = load_dataset(data.name, root / "data")
+        found = estimate(space, dataset, few, trials, outcomes, _bytes_below(cache))
     free = shutil.disk_usage(_nearest(place)).free
+    height, width = baseline_config(space).input_size
     say(
         f"dry run: all steps work; {trials} trials one after the other take about {found.hours:.1f} h at "
-        f"{found.images_per_second:.0f} images/s, and {found.disk_bytes / 2**30:.1f} GiB of {free / 2**30:.0f} GiB "
-        f"that are free at {study}"
+        f"{found.images_per_second:.0f} images/s of {height}x{width}, and {found.disk_bytes / 2**30:.1f} GiB of "
+        f"{free / 2**30:.0f} GiB that are free at {study}"
+    )
+    say(
+        "dry run: not counted: reading, calibrating and evaluating on more images than the dry run has, attempts that "
+        "fail, and more dense networks than one for each input size"
     )
     if found.disk_bytes > free:
         raise ResourceError(
@@ -122,13 +130,19 @@ def middle(space: Space) -> dict[str, Any]:
 
 
 def estimate(
-    space: Space, dataset: ReIDDataset, trials: int, outcomes: list[TrialOutcome], tiny_cache_bytes: int
+    space: Space,
+    dataset: ReIDDataset,
+    few: ReIDDataset,
+    trials: int,
+    outcomes: list[TrialOutcome],
+    tiny_cache_bytes: int,
 ) -> Estimate:
     """Hours and disk of a search from what tiny trials took.
 
     Args:
         space: what is searched.
         dataset: the whole one.
+        few: what the tiny trials had of it.
         trials: of the search.
         outcomes: of the tiny baseline and of a tiny trial.
         tiny_cache_bytes: that both left in the cache.
@@ -137,20 +151,46 @@ def estimate(
     baseline = baseline_config(space)
     sizes = _sizes(space, baseline)
     images = len(split_validation(dataset, config.validation_share, config.seed).train)
-    rates = [row["images_per_second"] for outcome in outcomes for row in outcome.curves]
-    rate = float(np.median(rates)) if rates else float("inf")
-    full_area = baseline.input_size[0] * baseline.input_size[1]
-    area = float(np.mean([height * width for height, width in sizes])) / full_area
+    full_area = _area(baseline.input_size)
+    area = float(np.mean([_area(size) for size in sizes])) / full_area
+    rate = _rate(outcomes, [1.0, _area(config.input_size) / full_area])
     dense_s = len(sizes) * baseline.epochs * images * area / rate
     rounds = 0 if config.method == "none" else config.prune_rounds
     own_s = rounds * (soft_epochs(config) + config.finetune_epochs) * images * area / rate
-    other_s = sum(s.seconds for s in outcomes[-1].stages if s.name not in ("dense", "prune", "finetune"))
+    tiny_images = len(split_validation(few, _TINY["validation_share"], config.seed).train)
+    # The dense network of each size teaches its own; a file teaches all.
+    teachers = len(sizes) if config.teacher == DENSE else 1
+    teach_s = teachers * _seconds(outcomes, "teach") * images / max(tiny_images, 1)
+    trained = ("dense", "prune", "finetune", "teach")
+    other_s = sum(stage.seconds for stage in outcomes[-1].stages if stage.name not in trained)
     decoded = sum(len(dataset.train) * height * width * 3 for height, width in sizes)
     return Estimate(
-        hours=(dense_s + trials * (own_s + other_s)) / 3600,
+        hours=(dense_s + teach_s + trials * (own_s + other_s)) / 3600,
         disk_bytes=decoded + trials * tiny_cache_bytes,
         images_per_second=rate,
     )
+
+
+def _rate(outcomes: list[TrialOutcome], shares: list[float]) -> float:
+    """Images per second at the largest input size: of the first outcome that trained, by its share of that size's area.
+
+    The baseline comes first and has that size. Small images take more than their share, so a trial's rate counts where
+    the baseline trains nothing only.
+    """
+    for outcome, share in zip(outcomes, shares, strict=True):
+        if rates := [row["images_per_second"] for row in outcome.curves]:
+            return float(np.median(rates)) * share
+    return float("inf")
+
+
+def _seconds(outcomes: list[TrialOutcome], name: str) -> float:
+    """What a stage took where it was computed."""
+    stages = (stage for outcome in outcomes for stage in outcome.stages)
+    return sum(stage.seconds for stage in stages if stage.name == name and not stage.cached)
+
+
+def _area(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
 
 
 def _sizes(space: Space, baseline: TrialConfig) -> list[tuple[int, int]]:

@@ -60,10 +60,7 @@ def open_or_create(
         learnt = {"warm_start": [dict(one) for one in warm_start]} if warm_start else {}
         return create_study(path, _definition(space, data, seed or 0, sampler or "tpe") | learnt)
     study = open_study(path)
-    if warm_start and [dict(one) for one in warm_start] != study.definition.get("warm_start"):
-        raise ConfigError(
-            f"{study.path} was begun without these observations of --warm-start; leave it out, or name a new study"
-        )
+    _check_warm(study, warm_start)
     _check_same(study, space, data, seed)
     return study
 
@@ -81,8 +78,17 @@ def check_dataset(space: Space, data: Data) -> None:
         )
 
 
-def check_begun(path: Path, space: Space, data: Data, seed: int | None) -> None:
+def check_begun(
+    path: Path,
+    space: Space,
+    data: Data,
+    seed: int | None,
+    warm_start: Sequence[Mapping[str, Any]] = (),
+) -> Study | None:
     """Refuse what does not fit the study at `path`, if one was begun there, and a place where none can be.
+
+    Returns:
+        That study, or None.
 
     Raises:
         ConfigError: names the setting, the trial, or what lies there.
@@ -90,10 +96,13 @@ def check_begun(path: Path, space: Space, data: Data, seed: int | None) -> None:
         StudyDamaged: the study cannot be read.
     """
     check_place(path)
-    if (path / "study.json").exists():
-        study = open_study(path)
-        _check_same(study, space, data, seed)
-        check_fits(space, study.records(), study.started())
+    if not (path / "study.json").exists():
+        return None
+    study = open_study(path)
+    _check_warm(study, warm_start)
+    _check_same(study, space, data, seed)
+    check_fits(space, study.records(), study.started())
+    return study
 
 
 def check_fits(space: Space, records: list[Record], started: tuple[Started, ...]) -> None:
@@ -127,6 +136,13 @@ def _definition(space: Space, data: Data, seed: int, sampler: str) -> dict[str, 
         "sampler": sampler,
         "versions": library_versions(),
     }
+
+
+def _check_warm(study: Study, warm_start: Sequence[Mapping[str, Any]]) -> None:
+    if warm_start and [dict(one) for one in warm_start] != study.definition.get("warm_start"):
+        raise ConfigError(
+            f"{study.path} was begun without these observations of --warm-start; leave it out, or name a new study"
+        )
 
 
 def _check_same(study: Study, space: Space, data: Data, seed: int | None) -> None:

@@ -80,12 +80,13 @@ def pick_package(
         say: told one line at each step.
 
     Raises:
-        ConfigError: a wish that makes no sense, or `out` exists.
+        ConfigError: a wish that makes no sense, `out` exists, or there is no folder `data`.
         NothingFeasible: no trial is within the limits.
         UnverifiedError: an artifact is altered.
     """
     if isinstance(out, Path):
         _must_be_new(out, zipped)
+    root = dataset_at_hand(study, data)
     choice = choose(
         _Havable(study) if wishes.trial is None else study,
         maximum=wishes.maximum,
@@ -93,7 +94,7 @@ def pick_package(
         max_drop=wishes.max_drop,
         trial=wishes.trial,
     )
-    rechecked, unchecked = _recheck(study, choice, data, check, say)
+    rechecked, unchecked = _recheck(study, choice, root, check, say)
     choice = rechecked.settled.choice if rechecked else choice
     folder = out if isinstance(out, Path) else out(choice.record)
     _must_be_new(folder, zipped)
@@ -123,7 +124,10 @@ def describe(picked: Picked) -> dict[str, Any]:
             for runner in choice.runners_up
         ],
         "prices": [{"limit": p.wish, "trial": p.record.number, "gain": p.gain} for p in choice.prices],
-        "offers": [{"given": o.given, "trial": o.record.number, "gain": o.gain} for o in choice.offers],
+        "offers": [
+            {"given": o.given, "step": o.step, "trial": o.record.number, "gain": o.gain}
+            for o in choice.offers
+        ],
         "checked": found is not None,
         "unchecked": picked.unchecked,
         "candidates": _candidates(found) if found else [],
@@ -170,11 +174,10 @@ def _candidates(found: Rechecked) -> list[dict[str, Any]]:
 
 
 def _recheck(
-    study: Study, choice: Choice, data: Path | None, check: bool, say: Callable[[str], None]
+    study: Study, choice: Choice, root: Path | None, check: bool, say: Callable[[str], None]
 ) -> tuple[Rechecked | None, str]:
     if not check:
         return None, "nothing was timed again or evaluated, as asked"
-    root = dataset_at_hand(study, data)
     if root is None:
         gone = study.definition["dataset"].get("root", "an unknown folder")
         return None, (

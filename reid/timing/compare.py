@@ -75,8 +75,9 @@ def compare(
 ) -> Comparison:
     """Time `runs` in turns, a block of each in every round, with the device to themselves.
 
-    Every second round goes backwards, so that a machine that slows down steadily slows all alike. Where the
-    samples look disturbed they are taken again, three times at most.
+    Every second round goes backwards, so that a machine that slows down steadily slows all alike, and every pair of
+    rounds begins with another run, so that each has every place in turn. Where the samples look disturbed they are
+    taken again, three times at most.
 
     Args:
         runs: whole inferences, at least one.
@@ -121,9 +122,8 @@ def _sample(
     taken: list[list[list[float]]] = []
     start = clock()
     while not _enough(len(taken), (clock() - start) / 1e9 / len(runs), rounds, seconds):
-        order = range(len(runs)) if len(taken) % 2 == 0 else reversed(range(len(runs)))
         found: dict[int, list[float]] = {}
-        for index in order:
+        for index in _order(len(runs), len(taken)):
             # The first run after another's finds the caches full of that one's weights; it is not counted.
             runs[index]()
             found[index] = block(runs[index], clock)
@@ -131,6 +131,13 @@ def _sample(
     samples = np.array(taken, dtype=np.float64).transpose(1, 0, 2)
     samples.setflags(write=False)
     return samples
+
+
+def _order(runs: int, round_: int) -> list[int]:
+    """Who comes when in a round: each pair of rounds goes forth and back, and begins one further on."""
+    pair, back = divmod(round_, 2)
+    order = [(place + pair) % runs for place in range(runs)]
+    return order[::-1] if back else order
 
 
 def _enough(rounds_taken: int, spent_s: float, rounds: int, seconds: float) -> bool:

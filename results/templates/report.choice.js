@@ -1,7 +1,7 @@
 /* What `reid-pareto pick` chooses with the same limits: results/pick.py, wish.py, knee.py and front.py once more.
    tests/results/test_report_choice.py holds the two together over random studies and limits. */
 
-const kindOf = (metric) => (isAccuracy(metric) ? "accuracy" : metric.startsWith("latency") ? "latency" : metric);
+const kindOf = (metric) => (isAccuracy(metric) ? "accuracy" : /^(latency|throughput)/.test(metric) ? "latency" : metric);
 const excess = (wish, trial) => {
   const measured = trial.metrics[wish.metric];
   if (measured === undefined) return Infinity;

@@ -1,5 +1,6 @@
 """`reid-pareto add-timings`: figures of another machine, merged into the study."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,9 @@ def add_timings(
     if is_remote(study):
         raise ConfigError(f"{study}: timings are merged into a local study; copy its folder here first")
     merged = merge_timings(open_study(study), file, name)
-    see = f"; see them: reid-pareto front {study} --target {merged.name}" if merged.shown else ""
+    see = ""
+    if merged.shown:
+        see = f"; see them: reid-pareto front {shlex.quote(study)} --target {merged.name}"
     console.print(f"{len(merged.added)} added, {len(merged.present)} there already{see}", markup=False)
     for line in merged.off_front:
         console.print(line, markup=False)

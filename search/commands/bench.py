@@ -12,14 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from reid.config import Target
-from reid.errors import ConfigError
+from reid.errors import ConfigError, NoDevice
 from reid.files import sha256_of
 from reid.runtime import model_file, open_artifact, runtime_of
 from reid.runtime.footprint import BATCHES, measure_footprint
+from reid.runtime.pinned import demand_cores
 from reid.timing import Comparison, DeviceLock
 from reid.timing.machine import cpu_name
 from results.record import utc_now
-from results.ties import Interval, paired_ratio
+from results.ties import SAME_LATENCY, Interval, paired_ratio
 from results.verify import verify
 from search.console import out as console
 from search.console import print_json, print_table, progress_line
@@ -51,8 +52,9 @@ def bench(
     """Time packages on this machine in turns, with the device to themselves, and compare each with the first.
 
     Hashes are checked first. The batch is that of the first package. The ratio is the median over rounds
-    of latency by latency of the first, its 95 % interval that of a bootstrap over the rounds. What --json prints,
-    `reid-pareto add-timings` merges into the study that the packages were picked from.
+    of latency by latency of the first, its 95 % interval that of a bootstrap over the rounds; where that comes within
+    2 % of one the two are a tie, as in a pick. What --json prints, `reid-pareto add-timings` merges into the study that
+    the packages were picked from.
 
     With --footprint each package is also opened in a process of its own: time from the start of the process to its
     first embedding and the memory that this took; and images per second at batches of 1, 8 and 32.
@@ -97,7 +99,12 @@ def _chosen(target: Target, threads: int | None, affinity: str | None) -> Target
         parts = affinity.split(",")
         if not all(part.strip().isdecimal() for part in parts):
             raise ConfigError(f"--affinity takes core numbers such as 4,5, got {affinity!r}")
-        return change_target(target, affinity=tuple(map(int, parts)), threads=threads or len(parts))
+        cores = tuple(map(int, parts))
+        try:
+            demand_cores(cores)
+        except NoDevice as error:
+            raise NoDevice(str(error).replace("target.", "--")) from error
+        return change_target(target, affinity=cores, threads=threads or len(parts))
     return target if threads is None else change_target(target, threads=threads)
 
 
@@ -110,6 +117,7 @@ def _row(package: Path, runtime: str, model_sha256: str, found: Comparison, inde
         "model_sha256": model_sha256,
         "latency_ms": float(found.medians_ms[index]),
         "ratio": None if ratio is None else ratio.to_dict(),
+        "tied": None if ratio is None else ratio.includes(1, within=SAME_LATENCY),
         "samples_ms": samples.tolist(),
     }
 
@@ -134,7 +142,10 @@ def _show(rows: Sequence[dict[str, Any]], found: Comparison, target: Target) -> 
         table.add_column(name, justify="right")
     for row in rows:
         table.add_row(
-            Text(row["package"]), row["runtime"], f"{row['latency_ms']:.3f}", *_ratio_cells(row["ratio"])
+            Text(row["package"]),
+            row["runtime"],
+            f"{row['latency_ms']:.3f}",
+            *_ratio_cells(row["ratio"], row["tied"]),
         )
     print_table(table)
     rounds = found.samples_ms.shape[1]
@@ -156,8 +167,9 @@ def _show_footprints(rows: Sequence[dict[str, Any]]) -> None:
     print_table(table)
 
 
-def _ratio_cells(ratio: dict[str, float] | None) -> tuple[str, str]:
+def _ratio_cells(ratio: dict[str, float] | None, tied: bool | None) -> tuple[str, str]:
     if ratio is None:
         return "1", ""
     interval = Interval(**ratio)
-    return f"{interval.value:.3f}", f"{interval.low:.3f} to {interval.high:.3f}"
+    verdict = f", a tie within {100 * SAME_LATENCY:g} %" if tied else ""
+    return f"{interval.value:.3f}", f"{interval.low:.3f} to {interval.high:.3f}{verdict}"

@@ -1,5 +1,6 @@
 """`reid-pareto demo`: the main job from nothing to a verified package, on generated data."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,8 @@ def _margin_over_untrained(study: Path) -> str:
     untrained = float(opened.baseline.checks["untrained_mAP"])
     trained = [r.metrics["mAP"] for r in opened.records() if "mAP" in r.metrics]
     if not trained:
-        raise ArtifactError(f"no trial of {study} was trained; reid-pareto status {study} tells why")
+        command = f"reid-pareto status {shlex.quote(str(study))}"
+        raise ArtifactError(f"no trial of {study} was trained; {command} tells why")
     if min(trained) <= untrained:
         raise ArtifactError(
             f"a trial of {study} has mAP {min(trained):.3f}, no better than untrained ({untrained:.3f})"

@@ -1,5 +1,6 @@
 """`reid-pareto export-target`: a package for another runtime."""
 
+import shlex
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +58,8 @@ def export_target(
         print_json({"package": str(out), "target": target, "half": fp16, "min_cosine": cosine})
         return
     console.print(f"package: {out}, for {target}; smallest cosine to the source {cosine:.6f}", markup=False)
-    console.print(f"compare their speed with: reid-pareto bench {package} {out}", markup=False)
+    both = shlex.join(map(str, (package, out)))
+    console.print(f"compare their speed with: reid-pareto bench {both}", markup=False)
 
 
 def _export(folder: Path, target: str, out: Path, *, half: bool) -> float:

@@ -1,5 +1,6 @@
 """`reid-pareto pick`: one trial of a study becomes a folder that runs on the target."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -107,7 +108,7 @@ def _lines(picked: Picked, study: Study) -> Iterator[str]:
     for price in choice.prices:
         yield f"  without {price.wish}: trial {price.record.number}, {price.gain}"
     for offer in choice.offers:
-        yield f"  {offer.given} would buy: trial {offer.record.number}, {offer.gain}"
+        yield f"  {offer.text}"
     if picked.rechecked is None:
         yield f"  {picked.unchecked}"
         if picked.test:
@@ -117,7 +118,7 @@ def _lines(picked: Picked, study: Study) -> Iterator[str]:
     yield f"package: {picked.package}"
     if picked.zipped is not None:
         yield f"zip: {picked.zipped}"
-    yield f"check it anywhere with: reid-pareto verify {picked.zipped or picked.package}"
+    yield f"check it anywhere with: reid-pareto verify {shlex.quote(str(picked.zipped or picked.package))}"
 
 
 def _measured(found: Rechecked, study: Study) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from reid.errors import ConfigError
 from results.study import open_study
 from search.console import out as console
 from search.console import progress_line
@@ -41,12 +42,23 @@ def review(
     opened = open_study(study)
     dataset_at_hand(opened, data)
     home = opened.path if opened.remote is None else Path()
-    settings = Settings(
-        study=opened, packages=packages or home / "packages", data=data, check=check, say=progress_line
-    )
+    place = packages or home / "packages"
+    _demand_folder(place)
+    settings = Settings(study=opened, packages=place, data=data, check=check, say=progress_line)
     with ReviewServer(settings, port) as server:
         console.print(f"review: {server.url}", markup=False)
         if browser:
             webbrowser.open(server.url)
         with suppress(KeyboardInterrupt):
             server.serve_forever()
+
+
+def _demand_folder(place: Path) -> None:
+    """Refuse a place for packages that neither is a folder nor can become one.
+
+    Raises:
+        ConfigError: it is a file, or lies below one.
+    """
+    there = next(path for path in (place, *place.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError(f"--packages {place}: {there} is no folder; name one for the packages")

@@ -1,5 +1,7 @@
 """`reid-pareto search`: run or resume a study."""
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +9,7 @@ import typer
 
 import spaces
 from reid.errors import ConfigError
-from results import open_study
+from results import Study, open_study
 from search.console import errors
 from search.disk import DiskLimits, parse_bytes
 from search.failures import MAX_IDENTICAL_FAILURES
@@ -92,11 +94,20 @@ def search(
         raise ConfigError(f"--trials must be at least 1, got {trials}")
     wanted = override(spaces.load(space), parse_settings(settings or []))
     check_space(wanted)
+    resources = Resources(
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        max_concurrent=max_concurrent,
+        address=address,
+        stage_limit_s=stage_limit_s,
+    )
     found = _data(data, wanted)
+    learnt = [open_study(other) for other in warm_start or []]
     if dry_run:
         _rehearse(
-            study, wanted, found, halving, trials=trials, seed=seed, sampler=sampler, threads=cpus_per_trial
-        )
+            study, wanted, found, halving, learnt,
+            trials=trials, seed=seed, sampler=sampler, threads=cpus_per_trial,
+        )  # fmt: skip
         return
     # Late, because torch and ray take seconds to load: a typing error should not.
     from search.session import search as run
@@ -108,26 +119,21 @@ def search(
         trials=trials,
         seed=seed,
         sampler=sampler,
-        resources=Resources(
-            cpus_per_trial=cpus_per_trial,
-            gpus_per_trial=gpus_per_trial,
-            max_concurrent=max_concurrent,
-            address=address,
-            stage_limit_s=stage_limit_s,
-        ),
-        warm_start=[open_study(other) for other in warm_start or []],
+        resources=resources,
+        warm_start=learnt,
         halving=halving,
         max_identical_failures=max_identical_failures,
         disk=disk,
         console=errors,
     )
+    place = shlex.quote(str(done.place))
     if any(one.status == "complete" and not one.latency_trusted for one in done.records()):
         errors.print(
-            f"some latencies are not trusted; on a quiet machine: reid-pareto retime {done.place}",
+            f"some latencies are not trusted; on a quiet machine: reid-pareto retime {place}",
             markup=False,
         )
     errors.print(
-        f"next: reid-pareto front {done.place}  or  reid-pareto report {done.place} --out report.html",
+        f"next: reid-pareto front {place}  or  reid-pareto report {place} --out report.html",
         markup=False,
     )
 
@@ -137,6 +143,7 @@ def _rehearse(
     space: spaces.Space,
     data: Data,
     halving: HalvingSettings | None,
+    learnt: Sequence[Study],
     *,
     trials: int,
     seed: int | None,
@@ -147,12 +154,15 @@ def _rehearse(
     from results.remote import is_remote
     from search.dry_run import dry_run
     from search.session import check_request
+    from search.warm_start import observations
 
     check_request(space, data, trials=trials, seed=seed, sampler=sampler)
     if halving is not None:
         space = with_evaluations(space, halving)
-    if not is_remote(study):
-        check_begun(Path(study), space, data, seed)
+    warm = observations(learnt, space, data)
+    begun = None if is_remote(study) else check_begun(Path(study), space, data, seed, warm.taken)
+    if begun is not None and sampler is None:
+        check_request(space, data, trials=trials, seed=seed, sampler=begun.definition["sampler"])
     dry_run(
         study, space, data, trials=trials, threads=threads, say=lambda line: errors.print(line, markup=False)
     )

@@ -72,6 +72,14 @@ def test_figures_are_merged_shown_and_records_stay(
     assert "41.5" not in call("front", study.path).stdout
 
 
+def test_the_next_command_holds_where_a_path_has_spaces(
+    study: Study, answer: dict[str, Any], tmp_path: Path
+) -> None:
+    place = study.path.rename(tmp_path / "a study")
+    said = call("add-timings", place, written(tmp_path, answer)).stdout
+    assert f"reid-pareto front '{place}' --target phone" in said
+
+
 def test_the_same_file_again_changes_nothing(study: Study, answer: dict[str, Any], tmp_path: Path) -> None:
     file = written(tmp_path, answer)
     call("add-timings", study.path, file)

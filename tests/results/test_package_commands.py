@@ -1,6 +1,7 @@
 """The commands that read a study or a package, on real ONNX files through the real runtime."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,13 +16,15 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
-from reid.errors import ConfigError, NothingFeasible, UnverifiedError
+from reid.errors import ConfigError, NoDevice, NothingFeasible, UnverifiedError
 from reid.export.metadata import write_metadata
 from reid.export.spec import InputSpec
 from reid.files import read_json, sha256_of
+from reid.timing import Comparison
 from results import Study, commit_fact
 from results.package_manifest import write_package_manifest
 from results.reference import reference_images
+from results.ties import Interval
 from search.commands.bench import bench
 from search.commands.export_target import export_target
 from search.commands.pick import parse_limits, pick
@@ -56,7 +59,10 @@ def test_pick_then_verify_then_bench(study: Study, tmp_path: Path) -> None:
     assert "mAP 78.0 %, latency_ms 5 ms, rank1 88.0 %" in picked.stdout
     assert "next: trial 5, mAP 0.74 (-0.04), latency_ms 3 (-2)" in picked.stdout
     assert "without latency_ms <= 5.5: trial 0, mAP 0.8 (+0.02), latency_ms 8 (+3)" in picked.stdout
-    assert "1 ms more buys nothing, latency_ms +3 would buy: trial 0, mAP 0.8 (+0.02)" in picked.stdout
+    assert (
+        "1 ms more buys nothing; the smallest step that does is latency_ms +3: trial 0, mAP 0.8 (+0.02)"
+        in (picked.stdout)
+    )
     assert (
         "nothing was timed again or evaluated: the dataset is not at /home/some-user/data/market"
         in picked.stdout
@@ -75,11 +81,31 @@ def test_pick_then_verify_then_bench(study: Study, tmp_path: Path) -> None:
     assert first["ratio"] is None
     assert first["model_sha256"] == sha256_of(large / "model.onnx")
     assert timed["host"]
+    assert first["tied"] is None
+    assert second["tied"] == Interval(**second["ratio"]).includes(1, within=0.02)
     # The median of the rounds' ratios, its interval, and the two medians tell the same of equal networks.
     ratio = second["ratio"]
     assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]
     rounds = [np.median(row["samples_ms"], axis=1) for row in (first, second)]
     assert ratio["value"] == pytest.approx(np.median(rounds[1] / rounds[0]), rel=1e-3)
+
+
+@pytest.mark.parametrize(("slower", "tied"), [(1.012, True), (1.05, False)])
+def test_bench_calls_a_tie_what_pick_does(
+    slower: float, tied: bool, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Differences of one percent come and go with where a network lies in memory, however narrow the interval."""
+    call("pick", study.path, "--out", tmp_path / "one", "--no-check")
+    rounds = np.random.default_rng(0).normal(5, 0.05, (1, 60, 5))
+    found = Comparison(
+        samples_ms=np.concatenate([rounds, rounds * slower]), trusted=True, reason="", kernel_drift=0.0,
+        kernel_ms=(3.0, 3.0), attempts=1, waited_s=0.0,
+    )  # fmt: skip
+    monkeypatch.setattr("search.commands.bench.compare_runtimes", lambda opened, target: found)
+    shown = call("bench", tmp_path / "one", tmp_path / "one").stdout
+    assert (f"{slower:.3f} to {slower:.3f}, a tie within 2 %" in shown) == tied
+    rows = json.loads(call("bench", tmp_path / "one", tmp_path / "one", "--json").stdout)["packages"]
+    assert [row["tied"] for row in rows] == [None, tied]
 
 
 def test_bench_shows_a_row_for_each(study: Study, tmp_path: Path) -> None:
@@ -107,6 +133,7 @@ def test_bench_cuts_no_name_in_a_pipe(study: Study, tmp_path: Path) -> None:
         (["--affinity", "0,0"], "--affinity must be different cores"),
         (["--affinity", "0", "--threads", 2], "--affinity must be at least --threads = 2 cores"),
         (["--threads", 5000], "--threads must be at most 1024"),
+        (["--affinity", "9999"], "--affinity [9999]: core 9999 cannot be used here, only "),
     ],
 )
 def test_bench_names_options_that_do_not_go(
@@ -114,7 +141,7 @@ def test_bench_names_options_that_do_not_go(
 ) -> None:
     call("pick", study.path, "--out", tmp_path / "one", "--no-check")
     refused = call("bench", tmp_path / "one", *options).exception
-    assert isinstance(refused, ConfigError)
+    assert isinstance(refused, ConfigError | NoDevice)
     assert str(refused).startswith(said)
 
 
@@ -330,6 +357,14 @@ def test_help_shows_an_example(command: object) -> None:
     assert f"Example: reid-pareto {name}" in " ".join(call(name, "--help").stdout.split())
 
 
+def test_next_commands_hold_where_a_path_has_spaces(study: Study, tmp_path: Path) -> None:
+    source, made = tmp_path / "door camera", tmp_path / "with pixels"
+    picked = call("pick", study.path, "--trial", 5, "--no-check", "--out", source).stdout
+    assert shlex.split(picked.splitlines()[-1])[-3:] == ["reid-pareto", "verify", str(source)]
+    exported = call("export-target", source, "--target", "onnxruntime-pixels", "--out", made).stdout
+    assert shlex.split(exported.splitlines()[-1])[-4:] == ["reid-pareto", "bench", str(source), str(made)]
+
+
 def test_limits_are_read_or_refused() -> None:
     assert parse_limits(["latency_ms=5", " mAP = .7 "], "--max") == {"latency_ms": 5.0, "mAP": 0.7}
     for texts in (["latency_ms"], ["latency_ms=fast"], ["latency_ms=5ms"]):
@@ -353,7 +388,23 @@ def test_a_limit_needs_a_metric() -> None:
         parse_limits(["=5"], "--max")
 
 
-def test_review_refuses_data_that_is_not_there_before_it_serves(study: Study, tmp_path: Path) -> None:
-    error = call("review", study.path, "--no-browser", "--data", tmp_path / "nowhere").exception
+@pytest.mark.parametrize("command", [["review", "--no-browser"], ["pick", "--no-check", "--out", "OUT"]])
+def test_data_that_is_not_there_is_refused_at_once(command: list[str], study: Study, tmp_path: Path) -> None:
+    out = tmp_path / "package"
+    name, *options = [str(out) if word == "OUT" else word for word in command]
+    error = call(name, study.path, *options, "--data", tmp_path / "nowhere").exception
     assert isinstance(error, ConfigError)
     assert "nowhere: no such folder" in str(error)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("below", ["", "packages"])
+def test_review_refuses_a_file_for_packages_before_it_serves(
+    below: str, study: Study, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("kept")
+    error = call("review", study.path, "--no-browser", "--packages", file / below).exception
+    assert isinstance(error, ConfigError)
+    assert f"{file} is no folder; name one for the packages" in str(error)
+    assert file.read_text() == "kept"

@@ -29,7 +29,7 @@ def test_nothing_said_gives_the_knee(study: Study) -> None:
     choice = pick(study)
     assert choice.record.number == 5
     assert choice.reason == (
-        "Trial 5 is the knee of the front of 4 trusted, feasible trials: mAP 0.74, latency_ms 3."
+        "Trial 5 is the knee of the front (4 of 6 trusted, feasible trials): mAP 0.74, latency_ms 3."
     )
     assert [runner.record.number for runner in choice.runners_up] == [3, 0, 8]
     assert choice.runners_up[0].trade == "mAP 0.78 (+0.04), latency_ms 5 (+2)"
@@ -46,6 +46,22 @@ def test_latency_limited_gives_the_most_accurate(study: Study) -> None:
     assert [(p.wish, p.record.number, p.gain) for p in choice.prices] == [
         ("latency_ms <= 5.5", 0, "mAP 0.8 (+0.02), latency_ms 8 (+3)")
     ]
+
+
+def test_a_limit_on_throughput_asks_for_what_the_equal_one_on_latency_does() -> None:
+    points = [(0.80, 8.0), (0.78, 5.0), (0.74, 3.0), (0.55, 2.5)]
+    records = [trial(number, *point) for number, point in enumerate(points)]
+    for record in records:
+        record.metrics["throughput_per_s"] = 1000 / record.metrics["latency_ms"]
+    assert pick(InMemory(records)).record.number == 2
+    one = pick(InMemory(records), minimum={"throughput_per_s": 200})
+    other = pick(InMemory(records), maximum={"latency_ms": 5})
+    assert one.record.number == other.record.number == 1
+    assert one.wanted == other.wanted == ("mAP",)
+    assert [(p.record.number, p.gain) for p in one.prices] == [
+        (p.record.number, p.gain) for p in other.prices
+    ]
+    assert one.offers == other.offers
 
 
 @pytest.mark.parametrize("metric", ["latency_p90_ms", "latency_ratio"])
@@ -78,7 +94,7 @@ def test_drop_is_counted_from_the_baseline(study: Study) -> None:
 def test_limit_on_a_third_metric_keeps_the_knee(study: Study) -> None:
     choice = pick(study, maximum={"size_bytes": 10_000_000})
     assert choice.record.number == 5
-    assert "knee" in choice.reason
+    assert "(4 of 6 trusted, feasible trials with size_bytes <= 1e+07)" in choice.reason
 
 
 def test_throughput_is_better_when_higher_and_no_fraction() -> None:

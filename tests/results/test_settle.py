@@ -56,8 +56,9 @@ def test_of_ties_the_smallest_wins_and_all_are_named() -> None:
     }  # fmt: skip
     settled = settle(choice, found, study, trusted=True, same_machine=True)
     assert settled.choice.record.number == 1
-    assert "Trials 0, 1 and 2 cannot be told apart in mAP; trial 1 is the smallest of them (400 bytes)." in (
-        settled.choice.reason
+    assert settled.choice.reason.endswith(
+        "Trials 0, 1 and 2 cannot be told apart in mAP; trial 1 is the smallest of them (400 bytes); by the records it "
+        "gives up 0.003 of mAP to trial 0 and 1 of latency_ms to trial 2."
     )
     assert settled.choice.reason.startswith(choice.reason)
     assert [(one.record.number, one.tied) for one in settled.standings] == [
@@ -69,6 +70,38 @@ def test_of_ties_the_smallest_wins_and_all_are_named() -> None:
     # What the runners-up would give is told from the winner.
     assert settled.choice.runners_up[0].trade == "mAP 0.78 (+0.003), latency_ms 5 (+1)"
     assert settled.choice.offers != choice.offers
+
+
+def test_a_few_bytes_beat_neither_latency_nor_accuracy() -> None:
+    records = [sized(0, 0.780, 5.0, 859_318), sized(1, 0.779, 3.0, 859_324), sized(2, 0.778, 5.5, 859_316)]
+    study = InMemory(records)
+    found = {
+        record.number: evidence(0.0, record.metrics["latency_ms"], seed=record.number) for record in records
+    }
+    within = pick(study, maximum={"latency_ms": 6})
+    settled = settle(within, found, study, trusted=True, same_machine=True)
+    assert settled.choice.record.number == 1
+    assert settled.choice.reason.endswith(
+        "Trials 0, 1 and 2 cannot be told apart in mAP; among the smallest files, equal within 1 %, trial 1 has the "
+        "lowest latency_ms; by the records it gives up 0.001 of mAP to trial 0."
+    )
+    # Where the rest cannot be told apart either, the order of the choice stands.
+    alike = {number: evidence(0.0, 5.0, seed=number) for number in found}
+    settled = settle(within, alike, study, trusted=True, same_machine=True)
+    assert settled.choice.record.number == 0
+    assert (
+        "equal within 1 %, trial 0 comes first; by the records it gives up 2 of latency_ms to trial 1."
+        in (settled.choice.reason)
+    )
+    # Untrusted timings decide nothing: the records do.
+    doubted = settle(within, alike, study, trusted=False, same_machine=True)
+    assert doubted.choice.record.number == 1
+    # With the latency wanted, the accuracy is the rest.
+    fast = pick(study, minimum={"mAP": 0.7})
+    accurate = {**alike, 0: evidence(0.1, 5.0), 2: evidence(-0.1, 5.0)}
+    settled = settle(fast, accurate, study, trusted=True, same_machine=True)
+    assert settled.choice.record.number == 0
+    assert "trial 0 has the highest mAP; by the records" in settled.choice.reason
 
 
 def test_the_knee_ties_only_where_both_objectives_do() -> None:
@@ -119,6 +152,21 @@ def test_a_limit_that_is_broken_now_puts_a_trial_out(study: Study) -> None:
         NothingFeasible, match=r"timed again, no candidate meets its limit: trial 3 \(latency_ms"
     ):
         settle(choice, slow, study, trusted=True, same_machine=True)
+
+
+def test_a_limit_on_throughput_is_broken_as_the_equal_one_on_latency() -> None:
+    records = [trial(0, 0.78, 5.0), trial(1, 0.70, 3.0)]
+    for record in records:
+        record.metrics["throughput_per_s"] = 1000 / record.metrics["latency_ms"]
+    study = InMemory(records)
+    choice = pick(study, minimum={"throughput_per_s": 200})
+    assert choice.record.number == 0
+    within = {0: evidence(0.04, 5.05), 1: evidence(0.0, 3.0)}
+    assert settle(choice, within, study, trusted=True, same_machine=True).choice.record.number == 0
+    slower = within | {0: evidence(0.04, 5.5)}
+    settled = settle(choice, slower, study, trusted=True, same_machine=True)
+    assert settled.choice.record.number == 1
+    assert "trial 0 is out: throughput_per_s >= 200 broken by 1" in settled.choice.reason
 
 
 def test_a_lower_limit_on_latency_is_no_upper_one(study: Study) -> None:

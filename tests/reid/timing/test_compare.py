@@ -48,8 +48,24 @@ def test_each_gets_a_block_in_every_round_and_the_order_turns(lock: DeviceLock) 
     assert found.rounds_ms.tolist() == [[4] * 4, [6] * 4, [5] * 4]
     assert (found.trusted, found.reason, found.attempts) == (True, "", 1)
     turns = "".join(machine.worked)[-4 * 18 :]
-    assert turns == "aaaaaabbbbbbcccccc" + "ccccccbbbbbbaaaaaa" + "aaaaaabbbbbbcccccc" + "ccccccbbbbbbaaaaaa"
+    assert turns == "aaaaaabbbbbbcccccc" + "ccccccbbbbbbaaaaaa" + "bbbbbbccccccaaaaaa" + "aaaaaaccccccbbbbbb"
     assert not found.samples_ms.flags.writeable
+
+
+def test_a_place_in_the_round_favours_none(lock: DeviceLock) -> None:
+    """Whatever runs second in a round takes longer here, as after a network that left the caches in disorder."""
+    machine = Machine()
+    count = 0
+
+    def run() -> None:
+        nonlocal count
+        in_round = (count - warm) % 18 // 6 if count >= warm else 0
+        machine.now_ns += 6_000_000 if in_round == 1 else 5_000_000
+        count += 1
+
+    warm = 3 * 10  # two blocks of five warm each up
+    found = machine.compare([run] * 3, lock, rounds=30, seconds=0.0)
+    assert found.samples_ms.mean(axis=(1, 2)) == pytest.approx([16 / 3] * 3)
 
 
 def test_a_machine_that_slows_down_steadily_slows_all_alike(lock: DeviceLock) -> None:
