@@ -133,7 +133,7 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
-        module="market_study", result="market-osnet-small", small=None,
+        module="market_study", result="market-study", small=None,
         aims=(
             Aim(text="mAP at 23 times the speed of dense fp32 ResNet-18", figure="bars/23", least=0.75),
             Aim(text="mAP at 40 times", figure="bars/40", least=0.60),

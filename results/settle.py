@@ -192,9 +192,8 @@ def _winner(
         if len(near) < len(left):
             why = f"has the {'highest' if direction == 'maximize' else 'lowest'} {metric}"
         left = near
-    return left[
-        0
-    ], f"among the smallest files, equal within {100 * SAME_SIZE:g} %, trial {left[0].number} {why}"
+    winner = left[0]
+    return winner, f"among the smallest files, equal within {100 * SAME_SIZE:g} %, trial {winner.number} {why}"
 
 
 def _cost(record: Record, metric: str, direction: str, found: Evidence, trusted: bool) -> float:

@@ -1,11 +1,11 @@
-"""What a finished study on Market-1501 found, beside what people would use instead.
+"""What finished studies on Market-1501 found, beside what people would use instead.
 
-    python -m benchmarks.market_study STUDY --data DATA [--log FILE] [--beside NAME=FOLDER ...]
+    python -m benchmarks.market_study STUDY [STUDY ...] --data DATA [--logs FILE ...] [--beside NAME=FOLDER ...]
 
-Evaluates the baseline and every member of the front on query and gallery, once, after the search is over: nothing is
-selected here. Times them in turns with dense fp32 ResNet-18 and the networks of `--beside`, folders that hold
-model.onnx, as benchmarks.market_bar does. Writes results/<study>-<device>.json, and beside this file <study>.parquet,
-<study>.log, the study's own picture <study>-front.png and the front over the table of others <study>-bar.png.
+Evaluates the baseline and every member of each front on query and gallery, once, after the searches are over: nothing
+is selected here. Times them in turns with dense fp32 ResNet-18 and the networks of `--beside`, folders that hold
+model.onnx, as benchmarks.market_bar does. Writes results/market-study-<device>.json, and beside this file bar.png, all
+fronts over the table of others, and of each study <study>.parquet, <study>.log and <study>-front.png.
 """
 
 import argparse
@@ -45,27 +45,46 @@ _PATHS = ("weights", "teacher")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("study", type=Path)
+    parser.add_argument("studies", nargs="+", type=Path, metavar="STUDY")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--log", type=Path, help="what the search printed")
+    parser.add_argument("--logs", nargs="+", default=[], type=Path, help="what each search printed")
     parser.add_argument("--beside", nargs="+", default=[], metavar="NAME=FOLDER")
     options = parser.parse_args()
     one_thread()
-    study = results.open_study(options.study)
-    name = options.study.name
-    dataset = load_dataset(study.definition["dataset"]["name"], options.data)
-    records = [record for record in (study.baseline, *study.front()) if record is not None]
-    rows = [{**row_of(record), "test": on_test(study, record.number, dataset)} for record in records]
-    files = {name_of(record.number): study.artifact(record.number) / MODEL_FILE for record in records}
+    studies = {folder.name: results.open_study(folder) for folder in options.studies}
+    fronts = {name: front_on_test(study, options.data) for name, study in studies.items()}
+    files = {
+        label(name, row["trial"]): studies[name].artifact(row["trial"]) / MODEL_FILE
+        for name, rows in fronts.items()
+        for row in rows
+    }
     others = {other: folder / MODEL_FILE for other, folder in map(named_folder, options.beside)}
     timed = time_beside_resnet18(files | others)
-    ours = [point(row, timed[name_of(row["trial"])]["times_resnet18"]) for row in rows]
-    write_result(name, {**figures_of(study), **figures_of_bars(ours), "front": rows, "in_turns": timed})
+    ours = [
+        point(row, timed[label(name, row["trial"])]["times_resnet18"])
+        for name, rows in fronts.items()
+        for row in rows
+    ]
+    found = {name: {**figures_of(study), "front": fronts[name]} for name, study in studies.items()}
+    write_result("market-study", {"studies": found, **figures_of_bars(ours), "in_turns": timed})
+    draw(ours, KEPT / "bar.png")
+    for name, study in studies.items():
+        keep(study, name)
+    for name, log in zip(studies, options.logs, strict=False):
+        shutil.copyfile(log, KEPT / f"{name}.log")
+
+
+def front_on_test(study: results.Study, data: Path) -> list[dict[str, Any]]:
+    """The baseline and the members of the front, with their figures on the test split."""
+    dataset = load_dataset(study.definition["dataset"]["name"], data)
+    records = [record for record in (study.baseline, *study.front()) if record is not None]
+    return [{**row_of(record), "test": on_test(study, record.number, dataset)} for record in records]
+
+
+def keep(study: results.Study, name: str) -> None:
+    """Table and picture of a study, to be read without it."""
     write_with(KEPT / f"{name}.parquet", lambda path: pq.write_table(without_paths(study.table()), path))
     write_front_png(study, KEPT / f"{name}-front.png")
-    draw(ours, KEPT / f"{name}-bar.png")
-    if options.log:
-        shutil.copyfile(options.log, KEPT / f"{name}.log")
 
 
 def on_test(study: results.Study, number: int, dataset: ReIDDataset) -> dict[str, float]:
@@ -77,21 +96,27 @@ def on_test(study: results.Study, number: int, dataset: ReIDDataset) -> dict[str
     return {name: round(value, 4) for name, value in known.items()}
 
 
+def label(study: str, number: int) -> str:
+    """How a trial is called in tables."""
+    return f"{study}, {name_of(number)}"
+
+
 def name_of(number: int) -> str:
-    """How a trial is called in tables and pictures."""
+    """How a trial is called in pictures."""
     return "baseline" if number < 0 else f"trial {number}"
 
 
 def row_of(record: results.Record) -> dict[str, Any]:
     """What is worth printing of a record."""
     metrics = {name: float(f"{record.metrics[name]:.5g}") for name in _FIGURES if name in record.metrics}
-    return {"trial": record.number, "params": record.params, "validation_and_cost": metrics}
+    chosen = {name: record.config[name] for name in ("input_size", "quantization")}
+    return {"trial": record.number, "chosen": chosen, "validation_and_cost": metrics}
 
 
 def point(row: dict[str, Any], times_resnet18: float) -> Point:
     """A row of the front as a point beside the table."""
-    size = "x".join(map(str, row["params"].get("input_size", ())))
-    name = ", ".join(filter(None, (size, row["params"].get("quantization", ""), name_of(row["trial"]))))
+    size = "x".join(map(str, row["chosen"]["input_size"]))
+    name = ", ".join((size, row["chosen"]["quantization"], name_of(row["trial"])))
     return Point(name, row["test"]["rank1"], row["test"]["mAP"], RESNET18_MS / times_resnet18)
 
 
