@@ -193,7 +193,10 @@ def _winner(
             why = f"has the {'highest' if direction == 'maximize' else 'lowest'} {metric}"
         left = near
     winner = left[0]
-    return winner, f"among the smallest files, equal within {100 * SAME_SIZE:g} %, trial {winner.number} {why}"
+    return (
+        winner,
+        f"among the smallest files, equal within {100 * SAME_SIZE:g} %, trial {winner.number} {why}",
+    )
 
 
 def _cost(record: Record, metric: str, direction: str, found: Evidence, trusted: bool) -> float:
