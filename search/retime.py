@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reid.config import Target, broken
-from reid.errors import ConfigError, ResourceError
+from reid.errors import ConfigError, ResourceError, StudyInUse
 from results.hold import driver_of
 from results.record import BASELINE_NUMBER, Record, utc_now
 from results.retimed import next_session
@@ -50,7 +50,8 @@ def retime(study: Study, say: Callable[[str], None]) -> Session:
         say: told one line at each step.
 
     Raises:
-        ConfigError: the study has no baseline yet, or a search with it is running.
+        ConfigError: the study has no baseline yet.
+        StudyInUse: a search with it is running.
         UnverifiedError: an artifact is altered.
         ResourceError: the machine was not quiet, so nothing was committed; or the study cannot be written.
     """
@@ -58,7 +59,7 @@ def retime(study: Study, say: Callable[[str], None]) -> Session:
     if baseline is None:
         raise ConfigError(f"{study.place} has no baseline yet; there is nothing to time")
     if driver := driver_of(study):
-        raise ConfigError(f"{study.place} is being searched by {driver}; time it when that has ended")
+        raise StudyInUse(f"{study.place} is being searched by {driver}; time it when that has ended")
     complete = [record for record in study.records() if record.status == "complete"]
     gone = study.discarded()
     trials = [record for record in complete if record.number not in gone]

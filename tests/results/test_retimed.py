@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import reid.timing.sampling
 import search.retime
-from reid.errors import ConfigError, ResourceError, StudyDamaged
+from reid.errors import ConfigError, ResourceError, StudyDamaged, StudyInUse
 from reid.timing import Comparison
 from reid.timing.machine import cores, cpu_name
 from results import Study, commit, commit_artifact, commit_fact, layout
@@ -151,7 +151,7 @@ def test_many_trials_are_timed_in_groups(
 
 
 def test_a_study_that_is_searched_is_left_alone(study: Study, session: Retime) -> None:
-    with hold_study(study.path), pytest.raises(ConfigError, match="is being searched"):
+    with hold_study(study.path), pytest.raises(StudyInUse, match="is being searched"):
         session(16.0, *[4.0] * len(NUMBERS))
 
 
