@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import reid.timing.sampling
 import search.retime
-from reid.errors import ConfigError, ResourceError, StudyDamaged, StudyInUse
+from reid.errors import ResourceError, StudyDamaged, StudyInUse
 from reid.timing import Comparison
 from reid.timing.machine import cores, cpu_name
 from results import Study, commit, commit_artifact, commit_fact, layout
