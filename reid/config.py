@@ -208,7 +208,7 @@ class TrialConfig(PruningSettings):
         for name in ("calibration_images", "qat_epochs"):
             demand(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         demand(self.weight_bits in (0, 7, 8), "weight_bits", self.weight_bits, "0, 7 or 8")
-        demand(0 <= drop <= 1, "max_quantization_drop", drop, "0 to 1, which allows any drop")
+        demand(math.isfinite(drop), "max_quantization_drop", drop, "a finite number; 1 allows any drop")
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

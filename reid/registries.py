@@ -15,8 +15,8 @@ from reid.steps.teach import check_teacher
 
 __all__ = ["check_names", "network_options"]
 
-# Attention and normalisation over channels export as operators that `reid.runtime.operators` does not hold.
-_BEYOND_TORCH = ("convnext_tiny", "swin_t")
+# Attention in shifted windows is exported as operators that `reid.runtime.operators` does not hold.
+_BEYOND_TORCH = ("swin_t",)
 _READING_SCHEMES = ("int8-qat", "int8-mixed")
 _READING_RUNTIMES = ("executorch", "torch-cuda", "torchscript", "torchscript-qnnpack")
 

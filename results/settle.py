@@ -183,20 +183,17 @@ def _winner(
     left = [record for record in tied if _size(record) <= most]
     if len(left) == 1:
         return left[0], f"trial {left[0].number} is the smallest of them ({_size(left[0]):,.0f} bytes)"
-    why = "comes first"
+    whys = []
     for metric, direction in rest.items():
         best = min(
             left, key=lambda record: _cost(record, metric, direction, evidence[record.number], trusted)
         )
         near = [one for one in left if one is best or _same_in(metric, best, one, evidence, trusted)]
         if len(near) < len(left):
-            why = f"has the {'highest' if direction == 'maximize' else 'lowest'} {metric}"
+            whys.append(f"has the {'highest' if direction == 'maximize' else 'lowest'} {metric}")
         left = near
-    winner = left[0]
-    return (
-        winner,
-        f"among the smallest files, equal within {100 * SAME_SIZE:g} %, trial {winner.number} {why}",
-    )
+    equal = "" if math.isinf(most) else f"among the smallest files, equal within {100 * SAME_SIZE:g} %, "
+    return left[0], f"{equal}trial {left[0].number} {' and '.join(whys) or 'comes first'}"
 
 
 def _cost(record: Record, metric: str, direction: str, found: Evidence, trusted: bool) -> float:

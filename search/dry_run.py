@@ -156,11 +156,14 @@ def estimate(
     rate = _rate(outcomes, [1.0, _area(config.input_size) / full_area])
     dense_s = len(sizes) * baseline.epochs * images * area / rate
     rounds = 0 if config.method == "none" else config.prune_rounds
-    own_s = rounds * (soft_epochs(config) + config.finetune_epochs) * images * area / rate
+    quantizing = config.quantization == "int8-qat"
+    epochs = rounds * (soft_epochs(config) + config.finetune_epochs) + quantizing * config.qat_epochs
+    own_s = epochs * images * area / rate
     tiny_images = len(split_validation(few, _TINY["validation_share"], config.seed).train)
-    # The dense network of each size teaches its own; a file teaches all.
-    teachers = len(sizes) if config.teacher == DENSE else 1
-    teach_s = teachers * _seconds(outcomes, "teach") * images / max(tiny_images, 1)
+    # A file teaches all, the dense network of each size its own; int8-qat has each trial's network teach itself.
+    teachings = trials if quantizing else len(sizes) if config.teacher == DENSE else 1
+    tiny_teach_s = _seconds(outcomes[:1], "teach") + teachings * _seconds(outcomes[1:], "teach")
+    teach_s = tiny_teach_s * images / max(tiny_images, 1)
     trained = ("dense", "prune", "finetune", "teach")
     other_s = sum(stage.seconds for stage in outcomes[-1].stages if stage.name not in trained)
     decoded = sum(len(dataset.train) * height * width * 3 for height, width in sizes)

@@ -52,6 +52,10 @@ def main() -> None:
     options = parser.parse_args()
     one_thread()
     studies = {folder.name: results.open_study(folder) for folder in options.studies}
+    if len(studies) < len(options.studies):
+        parser.error("the folders of the studies need different names")
+    if len(options.logs) not in (0, len(studies)):
+        parser.error("--logs: one for each study")
     fronts = {name: front_on_test(study, options.data) for name, study in studies.items()}
     files = {
         label(name, row["trial"]): studies[name].artifact(row["trial"]) / MODEL_FILE

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -88,6 +89,11 @@ class ConvNeXt(FeatureNetwork):
     renamed: ClassVar[tuple[tuple[str, str], ...]] = ((r"^classifier\.0\.", "norm."),)
 
     norm: nn.LayerNorm
+
+    def extract(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, C, H / 32, W / 32)."""
+        # Torchvision leaves it channels last; what pooling makes of that is exported as operators that few read.
+        return super().extract(images).contiguous(memory_format=torch.contiguous_format)
 
     def describe(self, pooled: Tensor) -> Tensor:
         """Layer-normalised (B, C)."""

@@ -112,14 +112,20 @@ def open_state_dict(path: Path, backbone: str) -> tuple[Network, int]:
         The network on the CPU, and the width of its embedding.
 
     Raises:
-        ConfigError: unknown backbone, or weights of another one.
+        ConfigError: unknown backbone, or weights of another one, or of another head or pooling.
     """
     import torch  # here, so that opening any other teacher does not need torch
 
     from reid.models import build
 
     # The classifier plays no part in an embedding, so its width is free.
-    model = build(backbone, 1, weights=path).eval()
+    try:
+        model = build(backbone, 1, weights=path).eval()
+    except ConfigError as error:
+        raise ConfigError(
+            f"teacher {path}: {error}. A state dict is read with the backbone's own head and pooling; give a network "
+            "of others as ONNX file or RUN folder"
+        ) from error
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():

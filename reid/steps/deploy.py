@@ -64,7 +64,7 @@ def export_float(work: Workshop, data: TrialData, network: Network) -> Deployed:
         "runtime": work.config.target.runtime,
         "device": work.config.target.device,
     }
-    folder, key = work.stage("export", 2, parameters, (network.key,), compute)
+    folder, key = work.stage("export", 3, parameters, (network.key,), compute)
     work.checks |= read_json(folder / "checks.json")
     return Deployed(artifact=Artifact.of(folder / MODEL_FILE, spec, "fp32"), folder=folder, key=key)
 

@@ -92,9 +92,12 @@ def score_file(
         DataError: an image is damaged, or no query has a match.
         ArtifactError: the file cannot be opened.
     """
-    network = open_file(model, for_embedding(target, torch.get_num_threads()))
     lock = DeviceLock(target.device, beside=("cpu",))
-    return examine(network, root, query, gallery, Protocol(), gate=lock.shared).found.ranking()
+    with lock.shared():
+        network = open_file(model, for_embedding(target, torch.get_num_threads()))
+    found = examine(network, root, query, gallery, Protocol(), gate=lock.shared).found
+    with lock.shared():
+        return found.ranking()
 
 
 def _rank(

@@ -98,9 +98,12 @@ def evaluate(
     dataset = load_dataset(dataset_name(data), data)
     hold_out = source.hold_out(validation_share, seed) if split == "validation" else None
     query, gallery = chosen_split(dataset, split, hold_out, protocol)
-    gate = DeviceLock("cpu").shared
-    examined = examine(source.open(), dataset.root, query, gallery, protocol, dataset.multi_query, gate=gate)
-    answer = _figures(examined.found.ranking(), split)
+    beside = DeviceLock("cpu").shared
+    with beside():
+        network = source.open()
+    examined = examine(network, dataset.root, query, gallery, protocol, dataset.multi_query, gate=beside)
+    with beside():
+        answer = _figures(examined.found.ranking(), split)
     if hold_out is not None:
         answer |= {"validation_share": hold_out.share, "seed": hold_out.seed}
     if own:

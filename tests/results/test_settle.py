@@ -93,6 +93,10 @@ def test_a_few_bytes_beat_neither_latency_nor_accuracy() -> None:
         "equal within 1 %, trial 0 comes first; by the records it gives up 2 of latency_ms to trial 1."
         in (settled.choice.reason)
     )
+    for record in records:
+        del record.metrics["size_bytes"]
+    sizeless = settle(within, alike, study, trusted=True, same_machine=True).choice.reason
+    assert "cannot be told apart in mAP; trial 0 comes first; by" in sizeless
     # Untrusted timings decide nothing: the records do.
     doubted = settle(within, alike, study, trusted=False, same_machine=True)
     assert doubted.choice.record.number == 1

@@ -155,3 +155,15 @@ def test_a_teacher_is_asked_about_every_image_once(root: Path) -> None:
     cached = tiny(0.0, stage("teach", 0.0, cached=True), stage("export", 2.0))
     hours = dry_run.estimate(space, dataset, few, 4, [asked, cached], 0).hours
     assert hours * 3600 == pytest.approx(3 * images / tiny_images + 4 * 2)
+
+
+@pytest.mark.parametrize("trials", [1, 10])
+def test_int8_qat_trains_and_teaches_in_every_trial(trials: int, root: Path) -> None:
+    dataset = load_dataset("synthetic", root)
+    fixed = {"method": "none", "epochs": 0, "quantization": "int8-qat", "qat_epochs": 3}
+    space = make_space(fixed=fixed, parameters={"input_size": {"choice": [[128, 64]]}})
+    tiny_images = len(split_validation(dataset, dry_run._TINY["validation_share"], 0).train)
+    images = len(split_validation(dataset, TrialConfig.from_dict({}).validation_share, 0).train)
+    outcomes = [tiny(20.0), tiny(20.0, stage("teach", 3.0))]
+    hours = dry_run.estimate(space, dataset, dataset, trials, outcomes, 0).hours
+    assert hours * 3600 == pytest.approx(trials * (3 * images / 20 + 3 * images / tiny_images))

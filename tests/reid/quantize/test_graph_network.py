@@ -109,6 +109,7 @@ def test_training_moves_weights_and_ranges_and_the_file_follows(start: Calibrate
         ("osnet_x0_25", {}),
         ("densenet121", {}),
         ("mobilenet_v3_small", {}),
+        ("convnext_tiny", {}),
     ],
 )
 def test_file_and_network_agree_and_every_layer_is_an_integer_kernel(

@@ -61,7 +61,6 @@ def test_settings_out_of_range_are_named(values: dict[str, object]) -> None:
         TrialConfig.from_dict(values)
 
 
-@pytest.mark.parametrize("backbone", ["convnext_tiny", "swin_t"])
 @pytest.mark.parametrize(
     ("scheme", "runtime", "named"),
     [
@@ -71,10 +70,8 @@ def test_settings_out_of_range_are_named(values: dict[str, object]) -> None:
         ("fp32", "executorch", "target.runtime executorch"),
     ],
 )
-def test_networks_that_torch_cannot_read_back_are_refused(
-    backbone: str, scheme: str, runtime: str, named: str
-) -> None:
-    config = TrialConfig(backbone=backbone, quantization=scheme, target=Target(runtime=runtime))
-    with pytest.raises(ConfigError, match=f"{named} .* knows not all operators of {backbone}; take"):
+def test_networks_that_torch_cannot_read_back_are_refused(scheme: str, runtime: str, named: str) -> None:
+    config = TrialConfig(backbone="swin_t", quantization=scheme, target=Target(runtime=runtime))
+    with pytest.raises(ConfigError, match=f"{named} .* knows not all operators of swin_t; take"):
         check_names(config)
-    check_names(TrialConfig(backbone=backbone, quantization="int8-static"))
+    check_names(TrialConfig(backbone="swin_t", quantization="int8-static"))

@@ -177,6 +177,14 @@ def test_a_state_dict_is_embedded_by_torch(tmp_path: Path, size: tuple[int, int]
     np.testing.assert_allclose(teacher.embed(images), torch_embeddings(network, images), atol=1e-5)
 
 
+def test_a_state_dict_with_another_head_is_no_teacher(tmp_path: Path) -> None:
+    torch.save(build("resnet18", 3, head="linear").state_dict(), tmp_path / "net.pth")
+    with pytest.raises(
+        ConfigError, match=r"teacher .*net\.pth: .*another head .* as ONNX file or RUN folder"
+    ):
+        open_teacher(tmp_path / "net.pth", backbone="resnet18")
+
+
 def test_backbone_and_state_dict_go_together(tmp_path: Path) -> None:
     (tmp_path / "net.pth").write_bytes(b"")
     with pytest.raises(ConfigError, match="is a state dict; set teacher_backbone"):
