@@ -51,6 +51,9 @@ class Benchmark:
     aims: tuple[Aim, ...]
 
 
+_RESNET18, _OSNET = "networks/resnet18/onnxruntime", "networks/osnet_x0_25/onnxruntime"
+_RATIO = "ratio_to_fp32_onnxruntime"
+
 BENCHMARKS = (
     Benchmark(
         module="export_time", result="export-time", small=("--rounds", "1"),
@@ -157,6 +160,14 @@ BENCHMARKS = (
         module="quantization", result="quantization", small=None,
         aims=(
             Aim(text="DenseNet-121: torch eager over int8-static", figure="densenet121/eager_to_int8", least=4),
+            Aim(text="ResNet-18: latency of int8-static over fp32", figure=f"{_RESNET18}/int8-static/{_RATIO}",
+                most=0.303),
+            Aim(text="ResNet-18: mAP that int8-static loses", figure=f"{_RESNET18}/int8-static/mAP_drop", most=0.005),
+            Aim(text="ResNet-18: latency of int8-qat over fp32", figure=f"{_RESNET18}/int8-qat/{_RATIO}", most=0.303),
+            Aim(text="ResNet-18: mAP that int8-qat loses", figure=f"{_RESNET18}/int8-qat/mAP_drop", most=0.005),
+            Aim(text="OSNet x0.25: latency of int8-mixed over fp32", figure=f"{_OSNET}/int8-mixed/{_RATIO}",
+                most=1.02),
+            Aim(text="OSNet x0.25: mAP that int8-mixed loses", figure=f"{_OSNET}/int8-mixed/mAP_drop", most=0.005),
         ),
     ),
     Benchmark(
