@@ -132,7 +132,7 @@ def _network(config: TrialConfig, root: Path, work: Path, options: argparse.Name
 
 
 def _with_drops(found: Figures) -> Figures:
-    """The same with what each point loses of the accuracy of fp32 on ONNX Runtime, or on the first runtime asked for."""
+    """The same with what each point loses of the accuracy of fp32 on ONNX Runtime, else on the first runtime."""
     places = [name for name in ("onnxruntime", *found) if "mAP" in found.get(name, {}).get("fp32", {})]
     for rows in found.values():
         for figures in rows.values():
