@@ -11,6 +11,7 @@ it, the machine on which the others were timed. Writes results/market-bar-<devic
 import argparse
 import math
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
+from numpy.typing import NDArray
 
 from benchmarks.device import one_thread, write_result
 from reid.config import Target
@@ -147,19 +149,30 @@ def draw(ours: list[Point], path: Path) -> None:
         best = places[front][places[front][:, 0].argsort()]
         axes.plot(*places.T, "o", color=colour, label=label)
         axes.step(*best.T, where="post", color=colour, linewidth=1.2)
-        for one, place, leads in zip(points, places, front, strict=True):
-            if leads or points is TABLE:  # the names of our other points would lie over those of the front
-                axes.annotate(
-                    one.name, place, textcoords="offset points", xytext=(5, -10), fontsize=7, color=colour
-                )
+        for one, place in _named(points, places, front):
+            # Ours slant upwards, as they stand close to each other.
+            style = {"xytext": (5, -10)} if points is TABLE else {"xytext": (-3, 6), "rotation": 60}
+            axes.annotate(one.name, place, textcoords="offset points", fontsize=7, color=colour, **style)
     axes.set_xscale("log")
     axes.set_xticks(_TICKS_MS, [f"{tick:g}" for tick in _TICKS_MS])
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.margins(x=0.2)
+    axes.margins(x=0.2, y=0.2)
     axes.set_xlabel(f"latency (ms, where dense fp32 ResNet-18 takes {RESNET18_MS})")
     axes.set_ylabel("mAP on the test split of Market-1501 (%)")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower right")
     figure.savefig(path, dpi=150)
+
+
+def _named(
+    points: Sequence[Point], places: NDArray[np.float64], front: NDArray[np.bool_]
+) -> Iterator[tuple[Point, NDArray[np.float64]]]:
+    """All of the table, and of ours the front, without what lies on a named point."""
+    named: list[NDArray[np.float64]] = []
+    for one, place, leads in zip(points, places, front, strict=True):
+        near = any(np.allclose(place, other, rtol=0.02) for other in named)
+        if points is TABLE or (leads and not near):
+            named.append(place)
+            yield one, place
 
 
 if __name__ == "__main__":

@@ -102,12 +102,7 @@ def on_test(study: results.Study, number: int, dataset: ReIDDataset) -> dict[str
 
 def label(study: str, number: int) -> str:
     """How a trial is called in tables."""
-    return f"{study}, {name_of(number)}"
-
-
-def name_of(number: int) -> str:
-    """How a trial is called in pictures."""
-    return "baseline" if number < 0 else f"trial {number}"
+    return f"{study}, {'baseline' if number < 0 else f'trial {number}'}"
 
 
 def row_of(record: results.Record) -> dict[str, Any]:
@@ -120,8 +115,12 @@ def row_of(record: results.Record) -> dict[str, Any]:
 def point(row: dict[str, Any], times_resnet18: float) -> Point:
     """A row of the front as a point beside the table."""
     size = "x".join(map(str, row["chosen"]["input_size"]))
-    name = ", ".join((size, row["chosen"]["quantization"], name_of(row["trial"])))
-    return Point(name, row["test"]["rank1"], row["test"]["mAP"], RESNET18_MS / times_resnet18)
+    return Point(
+        f"{size} {row['chosen']['quantization']}",
+        row["test"]["rank1"],
+        row["test"]["mAP"],
+        RESNET18_MS / times_resnet18,
+    )
 
 
 def figures_of(study: results.Study) -> dict[str, Any]:
