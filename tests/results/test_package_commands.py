@@ -11,16 +11,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import typer
-from click.testing import Result
 from PIL import Image
-from typer.testing import CliRunner
 
-from reid.errors import ConfigError, NoDevice, NothingFeasible, UnverifiedError
-from reid.export.metadata import write_metadata
-from reid.export.spec import InputSpec
-from reid.files import read_json, sha256_of
-from reid.timing import Comparison
+from reid.errors import ConfigError, NothingFeasible, UnverifiedError
+from reid.files import sha256_of
 from results import Study, commit_fact
 from results.package_manifest import write_package_manifest
 from results.reference import reference_images
@@ -31,24 +25,13 @@ from search.commands.pick import parse_limits, pick
 from search.commands.report import report
 from search.commands.review import review
 from search.commands.verify import verify
-
-app = typer.Typer()
-for command in (pick, verify, report, bench, export_target, review):
-    app.command()(command)
+from tests.results.package_calls import call, described
 
 
 @pytest.fixture
 def network(network: Path) -> Path:
     """The same network with the input specification inside, as an export leaves it."""
-    path = network / "model.onnx"
-    model = onnx.load(path)
-    write_metadata(model, InputSpec.from_dict(read_json(network / "input_spec.json")), "fp32")
-    onnx.save(model, path)
-    return network
-
-
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=True)
+    return described(network)
 
 
 def test_pick_then_verify_then_bench(study: Study, tmp_path: Path) -> None:
@@ -88,75 +71,6 @@ def test_pick_then_verify_then_bench(study: Study, tmp_path: Path) -> None:
     assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]
     rounds = [np.median(row["samples_ms"], axis=1) for row in (first, second)]
     assert ratio["value"] == pytest.approx(np.median(rounds[1] / rounds[0]), rel=1e-3)
-
-
-@pytest.mark.parametrize(("slower", "tied"), [(1.012, True), (1.05, False)])
-def test_bench_calls_a_tie_what_pick_does(
-    slower: float, tied: bool, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Differences of one percent come and go with where a network lies in memory, however narrow the interval."""
-    call("pick", study.path, "--out", tmp_path / "one", "--no-check")
-    rounds = np.random.default_rng(0).normal(5, 0.05, (1, 60, 5))
-    found = Comparison(
-        samples_ms=np.concatenate([rounds, rounds * slower]), trusted=True, reason="", kernel_drift=0.0,
-        kernel_ms=(3.0, 3.0), attempts=1, waited_s=0.0,
-    )  # fmt: skip
-    monkeypatch.setattr("search.commands.bench.compare_runtimes", lambda opened, target: found)
-    shown = call("bench", tmp_path / "one", tmp_path / "one").stdout
-    assert (f"{slower:.3f} to {slower:.3f}, a tie within 2 %" in shown) == tied
-    rows = json.loads(call("bench", tmp_path / "one", tmp_path / "one", "--json").stdout)["packages"]
-    assert [row["tied"] for row in rows] == [None, tied]
-
-
-def test_bench_shows_a_row_for_each(study: Study, tmp_path: Path) -> None:
-    call("pick", study.path, "--out", tmp_path / "one")
-    shown = call("bench", tmp_path / "one")
-    assert shown.exception is None
-    assert "latency on device cpu, threads 1, batch 1" in shown.stdout
-    assert "median ms" in shown.stdout
-    assert "rounds, a block of 5 each" in shown.stdout
-
-
-def test_bench_cuts_no_name_in_a_pipe(study: Study, tmp_path: Path) -> None:
-    place = tmp_path / ("a-long-name-" * 2)
-    place.mkdir()
-    call("pick", study.path, "--trial", 0, "--out", place / "small", "--no-check")
-    (place / "large").symlink_to("small")
-    shown = call("bench", place / "small", place / "large", "--footprint").stdout
-    for name in ("small", "large"):
-        assert shown.count(str(place / name)) == 2
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--affinity", "0,0"], "--affinity must be different cores"),
-        (["--affinity", "0", "--threads", 2], "--affinity must be at least --threads = 2 cores"),
-        (["--threads", 5000], "--threads must be at most 1024"),
-        (["--affinity", "9999"], "--affinity [9999]: core 9999 cannot be used here, only "),
-    ],
-)
-def test_bench_names_options_that_do_not_go(
-    study: Study, tmp_path: Path, options: list[object], said: str
-) -> None:
-    call("pick", study.path, "--out", tmp_path / "one", "--no-check")
-    refused = call("bench", tmp_path / "one", *options).exception
-    assert isinstance(refused, ConfigError | NoDevice)
-    assert str(refused).startswith(said)
-
-
-def test_bench_measures_footprints(study: Study, tmp_path: Path) -> None:
-    call("pick", study.path, "--out", tmp_path / "one")
-    timed = json.loads(call("bench", tmp_path / "one", "--footprint", "--json").stdout)
-    found = timed["packages"][0]["footprint"]
-    assert found["size_bytes"] == (tmp_path / "one" / "model.onnx").stat().st_size
-    assert found["cold_start_ms"] > timed["packages"][0]["latency_ms"]
-    assert 20 < found["peak_memory_mb"] < 4000
-    assert {*found["images_per_second"]} == {"1", "8", "32"}
-    assert all(rate > 0 for rate in found["images_per_second"].values())
-    shown = call("bench", tmp_path / "one", "--footprint").stdout
-    assert "footprint" in shown
-    assert "peak" in shown
 
 
 @pytest.mark.parametrize("command", ["verify", "bench"])
