@@ -149,6 +149,8 @@ class TrialConfig(PruningSettings):
         teacher: network that the distillation terms of a loss compare with, or None.
         teacher_spec: how images reach the teacher, where its file does not say so.
         teacher_backbone: network of a teacher that is a bare state dict.
+        teacher_view: "plain" embeds every training image once, before the training; "augmented" runs the teacher
+            beside the student, on the same augmented images.
         quantization: name in `reid.quantize.SCHEMES`.
         calibration_images: training images read to calibrate int8, >= 1.
         calibration: how the range of an activation follows from its values in those images.
@@ -180,6 +182,7 @@ class TrialConfig(PruningSettings):
     teacher: str | None = None
     teacher_spec: str | None = None
     teacher_backbone: str | None = None
+    teacher_view: Literal["plain", "augmented"] = "plain"
     quantization: str = "fp32"
     calibration_images: int = 256
     calibration: Literal["min-max", "percentile", "entropy"] = "min-max"

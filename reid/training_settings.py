@@ -50,6 +50,7 @@ class TrainingSettings:
         colour_jitter: brightness, contrast and saturation are multiplied by up to 1 ± this, in [0, 1].
         hue: colours are turned by up to this share of the colour circle, in [0, 0.5].
         grayscale: probability of a random rectangle in shades of grey.
+        mixup: probability that an image is blended with another of its batch; for distillation terms alone.
         ema_decay: of the moving average of the weights, per step, in [0, 1); 0 = off.
         ema_start: share of the epochs after which averaging begins, in [0, 1).
         validate_every: epochs between two evaluations on the validation identities, 0 = never; the last epoch
@@ -82,6 +83,7 @@ class TrainingSettings:
     colour_jitter: float = 0.0
     hue: float = 0.0
     grayscale: float = 0.0
+    mixup: float = 0.0
     ema_decay: float = 0.0
     ema_start: float = 0.8
     validate_every: int = 0
@@ -95,7 +97,7 @@ class TrainingSettings:
         demand_choices(self)
         for name, least in _LEAST.items():
             demand(getattr(self, name) >= least, name, getattr(self, name), f"at least {least}")
-        for name in ("flip", "erasing", "grayscale", "colour_jitter"):
+        for name in ("flip", "erasing", "grayscale", "colour_jitter", "mixup"):
             demand(0 <= getattr(self, name) <= 1, name, getattr(self, name), "between 0 and 1")
         for name in ("ema_decay", "ema_start", "label_smoothing"):
             demand(0 <= getattr(self, name) < 1, name, getattr(self, name), "0 <= value < 1")

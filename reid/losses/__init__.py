@@ -22,7 +22,16 @@ from reid.losses.proxies import AMSoftmax, ArcFace, CosFace, SphereFace
 from reid.losses.softmax import Focal, Softmax
 from reid.losses.triplet import Triplet, TripletAdaptive, TripletSoft
 
-__all__ = ["LOSSES", "LossContext", "LossInput", "LossSum", "build_loss", "needs_teacher", "parse_loss"]
+__all__ = [
+    "LOSSES",
+    "LossContext",
+    "LossInput",
+    "LossSum",
+    "build_loss",
+    "demand_mixable",
+    "needs_teacher",
+    "parse_loss",
+]
 
 LOSSES: dict[str, Callable[[LossContext], nn.Module]] = {
     "am-softmax": AMSoftmax,
@@ -80,6 +89,20 @@ def needs_teacher(spec: str) -> bool:
         ConfigError: as for `parse_loss`.
     """
     return any(name.startswith("distill-") for name in parse_loss(spec))
+
+
+def demand_mixable(spec: str) -> None:
+    """Refuse terms that look at identities: a blend of two images shows neither person.
+
+    Raises:
+        ConfigError: names such terms; or as for `parse_loss`.
+    """
+    of_identities = [name for name in parse_loss(spec) if not name.startswith("distill-") and name != "l2"]
+    if of_identities:
+        raise ConfigError(
+            f"mixup blends images of different persons, which loss {spec!r} cannot learn from: leave out "
+            f"{', '.join(of_identities)} or set mixup to 0"
+        )
 
 
 def parse_loss(spec: str) -> dict[str, float]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 
 from reid.errors import ConfigError
 
-__all__ = ["OPENVINO_WANTED", "Network", "open_onnx", "open_openvino", "open_state_dict"]
+if TYPE_CHECKING:
+    from reid.models import ReIDNetwork
+
+__all__ = ["OPENVINO_WANTED", "Network", "load_network", "open_onnx", "open_openvino", "open_state_dict"]
 
 Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """(N, 3, H, W) float32, normalised, to (N, ...) float32."""
@@ -112,20 +115,11 @@ def open_state_dict(path: Path, backbone: str) -> tuple[Network, int]:
         The network on the CPU, and the width of its embedding.
 
     Raises:
-        ConfigError: unknown backbone, or weights of another one, or of another head or pooling.
+        ConfigError: as in `load_network`.
     """
     import torch  # here, so that opening any other teacher does not need torch
 
-    from reid.models import build
-
-    # The classifier plays no part in an embedding, so its width is free.
-    try:
-        model = build(backbone, 1, weights=path).eval()
-    except ConfigError as error:
-        raise ConfigError(
-            f"teacher {path}: {error}. A state dict is read with the backbone's own head and pooling; give a network "
-            "of others as ONNX file or RUN folder"
-        ) from error
+    model = load_network(path, backbone)
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
@@ -133,6 +127,26 @@ def open_state_dict(path: Path, backbone: str) -> tuple[Network, int]:
         return rows
 
     return run, model.embedding_dim
+
+
+def load_network(path: Path, backbone: str) -> "ReIDNetwork":
+    """One of our networks with the weights of a state dict, in eval mode, on the CPU.
+
+    Arguments as for `open_state_dict`.
+
+    Raises:
+        ConfigError: unknown backbone, or weights of another one, or of another head or pooling.
+    """
+    from reid.models import build
+
+    # The classifier plays no part in an embedding, so its width is free.
+    try:
+        return build(backbone, 1, weights=path).eval()
+    except ConfigError as error:
+        raise ConfigError(
+            f"teacher {path}: {error}. A state dict is read with the backbone's own head and pooling; give a network "
+            "of others as ONNX file or RUN folder"
+        ) from error
 
 
 def _check_ir(path: Path) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib.util import find_spec as find_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,21 @@ from numpy.typing import NDArray
 from reid.config import reject_unknown
 from reid.errors import ArtifactError, ConfigError
 from reid.export.artifact import MODEL_FILE
-from reid.runtime.foreign import OPENVINO_WANTED, Network, open_onnx, open_openvino, open_state_dict
+from reid.runtime.foreign import Network, open_onnx, open_openvino, open_state_dict
 from reid.runtime.inspection import inspect
 from reid.runtime.teacher_spec import TEACHER_SPECS, TeacherSpec, find_spec, own_spec
 
-__all__ = ["Teacher", "check_teacher_file", "open_teacher", "teacher_files", "teacher_model"]
+if TYPE_CHECKING:
+    from reid.runtime.torch_teacher import TorchTeacher
+
+__all__ = [
+    "Teacher",
+    "check_teacher_file",
+    "live_teacher",
+    "open_teacher",
+    "teacher_files",
+    "teacher_model",
+]
 
 _STATE_DICTS = (".pth", ".pt", ".safetensors")
 _KNOWN = (".onnx", ".xml", *_STATE_DICTS)
@@ -75,7 +85,12 @@ class Teacher:
 
 
 def open_teacher(
-    path: str | Path, *, spec: str | None = None, backbone: str | None = None, threads: int = 1
+    path: str | Path,
+    *,
+    spec: str | None = None,
+    backbone: str | None = None,
+    threads: int = 1,
+    device: str = "cpu",
 ) -> Teacher:
     """Open a teacher.
 
@@ -86,7 +101,9 @@ def open_teacher(
             file, else what an ONNX file of ours carries; a state dict is then read as 256x128, RGB, with ImageNet's
             mean and std.
         backbone: name in `reid.models.BACKBONES`, for a state dict only.
-        threads: of one inference, >= 1; a state dict runs with those of torch.
+        threads: of one inference on the CPU, >= 1; a state dict runs with those of torch.
+        device: "cpu", or "cuda" for torch on a GPU; what torch cannot compute runs on the CPU all the same. Torch
+            computes an OpenVINO IR on the CPU too where OpenVINO is not installed, only slower.
 
     Raises:
         ConfigError: the file is absent, damaged, of an unknown kind, lacks a specification or contradicts it; a
@@ -97,14 +114,36 @@ def open_teacher(
     found = find_spec(model, spec)
     if backbone is not None:
         network, width = open_state_dict(model, backbone)
-        return Teacher(spec=found or own_spec(*_DEFAULT_SIZE, width), network=network, name=str(model))
-    if found is None and model.suffix == ".onnx":
-        found = _inspect_own(model)
-    if found is None:
-        raise ConfigError(f"teacher {model}: {_SPEC_WANTED}")
-    size = (found.images.height, found.images.width)
-    opener = open_onnx if model.suffix == ".onnx" else open_openvino
-    return Teacher(spec=found, network=opener(model, size, found.output, threads), name=str(model))
+        found = found or own_spec(*_DEFAULT_SIZE, width)
+    else:
+        found = _demand_spec(model, found)
+        network = None
+    if device != "cpu" or (model.suffix == ".xml" and not _has_openvino()):
+        network = _in_torch(model, found.output, backbone, device) or network
+    if network is None:
+        size = (found.images.height, found.images.width)
+        opener = open_onnx if model.suffix == ".onnx" else open_openvino
+        network = opener(model, size, found.output, threads)
+    return Teacher(spec=found, network=network, name=str(model))
+
+
+def live_teacher(path: str | Path, *, spec: str | None = None, backbone: str | None = None) -> "TorchTeacher":
+    """A teacher that embeds the student's own batches, on the CPU; `to` moves it.
+
+    Arguments as for `open_teacher`.
+
+    Raises:
+        ConfigError: as there, or torch cannot compute the network.
+    """
+    from reid.runtime.torch_teacher import TorchTeacher, torch_network
+
+    model = teacher_files(path)[0]
+    _check_backbone(model, backbone)
+    found = find_spec(model, spec)
+    if backbone is None:
+        found = _demand_spec(model, found)
+    network: Any = torch_network(model, found.output if found else None, backbone)
+    return TorchTeacher(network, found or own_spec(*_DEFAULT_SIZE, network.embedding_dim))
 
 
 def check_teacher_file(path: str | Path, *, spec: str | None = None, backbone: str | None = None) -> None:
@@ -116,12 +155,10 @@ def check_teacher_file(path: str | Path, *, spec: str | None = None, backbone: s
     model = teacher_files(path)[0]
     _check_backbone(model, backbone)
     found = find_spec(model, spec)
-    if model.suffix == ".xml" and find_module("openvino") is None:
-        raise ConfigError(f"teacher {model} {OPENVINO_WANTED}")
-    if found is None and model.suffix == ".xml":
-        raise ConfigError(f"teacher {model}: {_SPEC_WANTED}")
-    if found is None and model.suffix == ".onnx":
-        _inspect_own(model)
+    if backbone is None:
+        _demand_spec(model, found)
+    if model.suffix == ".xml" and not _has_openvino():
+        live_teacher(path, spec=spec)
 
 
 def teacher_model(path: str | Path) -> Path:
@@ -162,6 +199,29 @@ _SPEC_WANTED = (
     "a network of others needs an input specification; set teacher_spec to a file or one of: "
     + ", ".join(TEACHER_SPECS)
 )
+
+
+def _demand_spec(model: Path, found: TeacherSpec | None) -> TeacherSpec:
+    if found is None and model.suffix == ".onnx":
+        return _inspect_own(model)
+    if found is None:
+        raise ConfigError(f"teacher {model}: {_SPEC_WANTED}")
+    return found
+
+
+def _has_openvino() -> bool:
+    return find_module("openvino") is not None
+
+
+def _in_torch(model: Path, output: str | None, backbone: str | None, device: str) -> Network | None:
+    import torch  # here, so that opening a teacher on the CPU does not need torch
+
+    from reid.runtime.torch_teacher import as_function, torch_network
+
+    try:
+        return as_function(torch_network(model, output, backbone), torch.device(device))
+    except ConfigError:
+        return None  # a runtime of the CPU opens it, or says what is wrong with it
 
 
 def _check_backbone(model: Path, backbone: str | None) -> None:

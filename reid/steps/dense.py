@@ -22,7 +22,7 @@ from reid.models import ReIDNetwork, build, read_state_dict, weights_key
 from reid.prune import soft_epochs
 from reid.registries import network_options
 from reid.steps.data import TrialData
-from reid.steps.teach import teach, teacher_parameters
+from reid.steps.teach import teach, teacher_parameters, training_device, watch
 from reid.steps.workshop import CHECKPOINT, Workshop
 from reid.train import EpochReport, Recipe, embed, train
 
@@ -50,6 +50,7 @@ _QUANTIZED: dict[str, Any] = _PLAIN | {
     "colour_jitter": 0.0,
     "hue": 0.0,
     "grayscale": 0.0,
+    "mixup": 0.0,
 }
 
 
@@ -160,8 +161,12 @@ def fit(
         work.say(_line(stage, epoch, recipe.epochs))
         work.watcher.epoch(stage, epoch)
 
-    teacher = teach(work, data, loss=recipe.loss, dense=dense) if taught is None else taught
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    teacher, live = taught, None
+    if taught is None:
+        teacher = teach(work, data, loss=recipe.loss, dense=dense)
+        live = watch(work.config, data, recipe.loss, dense)
+    device = training_device()
+    model.to(device)
     try:
         curve = train(
             model,
@@ -174,6 +179,7 @@ def fit(
             on_epoch=report,
             on_step=partial(work.watcher.step, stage),
             teacher=teacher,
+            live=live.to(device) if live else None,
             validate=partial(_validation_mean_ap, work, data),
         )
     finally:

@@ -15,7 +15,7 @@ from reid.models import ReIDNetwork
 from reid.prune import PrunePlan, PruneUnit, method_of, nni_plan
 from reid.steps.data import TrialData
 from reid.steps.dense import recipe_of
-from reid.steps.teach import Trained, teach, teacher_parameters
+from reid.steps.teach import Trained, teach, teacher_parameters, training_device, watch
 from reid.steps.workshop import Workshop
 from reid.train.sampler import epoch_batches
 from reid.train.stepper import Stepper, seeded
@@ -71,10 +71,19 @@ class _Practice:
         config = work.config
         recipe = recipe_of(config, "finetune")
         teacher = teach(work, data, loss=recipe.loss, dense=dense)
-        twin.to("cuda" if torch.cuda.is_available() else "cpu").train()
+        live = watch(config, data, recipe.loss, dense)
+        device = training_device()
+        twin.to(device).train()
         self.steps, self.learning_rate = config.nni_steps, config.finetune_learning_rate
         self._stepper = Stepper(
-            twin, data.images, data.labels, recipe, work.lock.shared, teacher, lambda progress: None
+            twin,
+            data.images,
+            data.labels,
+            recipe,
+            work.lock.shared,
+            teacher,
+            live.to(device) if live else None,
+            lambda progress: None,
         )
         self._generator = torch.Generator().manual_seed(config.seed)
 

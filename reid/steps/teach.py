@@ -1,10 +1,15 @@
-"""Between steps 1 and 2: what a teacher sees in the training images, once, for the distillation terms.
+"""Between steps 1 and 2: what a teacher sees in the training images, for the distillation terms.
 
-The student trains on augmented crops at its own size. The teacher sees each plain image and its mirror image at the
-teacher's size, and the sum of the two embeddings stands for every augmented view of the image: the student learns
-that they all mean the same, and no teacher runs during training.
+The student trains on augmented crops at its own size. With `teacher_view: plain` the teacher sees each plain image and
+its mirror image once, at the teacher's size, and the sum of the two embeddings stands for every augmented view of the
+image: the student learns that they all mean the same, and no teacher runs during training. With `augmented` the
+teacher runs in every step on the very pixels that the student sees, scaled to its size: that costs a forward pass of
+the teacher, and the student can be taught for much longer before it learns the training images by heart.
+
+Source of the latter: Beyer et al., Knowledge distillation: A good teacher is patient and consistent, CVPR 2022.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,10 +23,11 @@ from reid.data import Sample, decode_images
 from reid.errors import ConfigError
 from reid.evaluate import RankingResult, evaluate
 from reid.files import remove_tree, sha256_of, write_json, write_with
-from reid.losses import needs_teacher
+from reid.losses import demand_mixable, needs_teacher
 from reid.models import ReIDNetwork
-from reid.runtime.teacher import Teacher, check_teacher_file, open_teacher, teacher_files
-from reid.runtime.teacher_spec import find_spec
+from reid.runtime.teacher import Teacher, check_teacher_file, live_teacher, open_teacher, teacher_files
+from reid.runtime.teacher_spec import find_spec, own_spec
+from reid.runtime.torch_teacher import TorchTeacher
 from reid.steps.data import TrialData
 from reid.steps.teacher_check import GIVEN, check_reading
 from reid.steps.workshop import Workshop
@@ -36,6 +42,8 @@ __all__ = [
     "teach",
     "teach_by_network",
     "teacher_parameters",
+    "training_device",
+    "watch",
 ]
 
 DENSE = "dense"
@@ -70,6 +78,7 @@ def check_teacher(config: TrialConfig) -> None:
     """
     losses = [loss for loss in (config.loss, config.finetune_loss) if loss is not None]
     taught = [loss for loss in losses if needs_teacher(loss)]
+    _check_view(config, losses)
     if config.teacher is None:
         if taught:
             raise ConfigError(f"loss {taught[0]!r} has distill- terms; set teacher to a file or to {DENSE!r}")
@@ -82,7 +91,8 @@ def check_teacher(config: TrialConfig) -> None:
             "add one such as 0.5*distill-distance, or leave teacher out"
         )
     if config.teacher != DENSE:
-        check_teacher_file(config.teacher, spec=config.teacher_spec, backbone=config.teacher_backbone)
+        check = check_teacher_file if config.teacher_view == "plain" else live_teacher
+        check(config.teacher, spec=config.teacher_spec, backbone=config.teacher_backbone)
         return
     if config.teacher_spec is not None or config.teacher_backbone is not None:
         raise ConfigError(
@@ -126,20 +136,49 @@ def teach(
     return _teach_by_file(work, data, config.teacher)
 
 
+def training_device() -> str:
+    """Where networks are trained and teachers run: the first GPU that this process sees, else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def watch(config: TrialConfig, data: TrialData, loss: str, dense: Trained | None) -> TorchTeacher | None:
+    """The teacher that embeds each augmented batch, on the CPU; None where none is to.
+
+    Args:
+        config: names the teacher and its view.
+        data: the trial's images, for their size.
+        loss: of the training that is to be taught.
+        dense: the dense network, for `teacher: dense`.
+
+    Raises:
+        ConfigError: as in `check_teacher`, or torch cannot compute the teacher.
+    """
+    if config.teacher is None or config.teacher_view == "plain" or not needs_teacher(loss):
+        return None
+    if config.teacher == DENSE and dense is not None:
+        height, width = data.images.shape[1:3]
+        network = copy.deepcopy(dense.model)
+        return TorchTeacher(network, own_spec(height, width, network.embedding_dim))
+    return live_teacher(config.teacher, spec=config.teacher_spec, backbone=config.teacher_backbone)
+
+
 def teacher_parameters(config: TrialConfig) -> dict[str, Any]:
     """What decides the embeddings of a teacher besides the images, as JSON values; nothing without a teacher.
 
     Raises:
         ConfigError: a file is absent, or its specification is wrong.
     """
+    # Named only where it is not the default, so that what was computed before there was a choice is still found.
+    view = {} if config.teacher_view == "plain" else {"view": config.teacher_view}
     if config.teacher is None or config.teacher == DENSE:
-        return {} if config.teacher is None else {"teacher": DENSE}
+        return {} if config.teacher is None else {"teacher": DENSE, **view}
     files = teacher_files(config.teacher)
     spec = find_spec(files[0], config.teacher_spec)
     return {
         "teacher": [sha256_of(file) for file in files],
         "spec": spec.to_dict() if spec else None,
         "backbone": config.teacher_backbone,
+        **view,
     }
 
 
@@ -176,6 +215,19 @@ def both_ways(teacher: Teacher, images: NDArray[np.uint8]) -> NDArray[np.float32
     return _unit(teacher.embed(images) + teacher.embed(images[:, :, ::-1]))
 
 
+def _check_view(config: TrialConfig, losses: Sequence[str]) -> None:
+    if config.mixup:
+        for loss in losses:
+            demand_mixable(loss)
+        if config.teacher_view != "augmented":
+            raise ConfigError(
+                f"mixup {config.mixup:g} makes images that a teacher has not seen before the training; set "
+                "teacher_view to augmented"
+            )
+    if config.teacher_view != "plain" and config.teacher is None:
+        raise ConfigError(f"teacher_view {config.teacher_view} needs a teacher; set teacher too")
+
+
 def _teach_by_file(work: Workshop, data: TrialData, path: str) -> NDArray[np.float32]:
     config = work.config
 
@@ -186,6 +238,7 @@ def _teach_by_file(work: Workshop, data: TrialData, path: str) -> NDArray[np.flo
                 spec=config.teacher_spec,
                 backbone=config.teacher_backbone,
                 threads=torch.get_num_threads(),
+                device=training_device(),
             )
         images = decode_images(data.train, teacher.input_size, data.dataset.root, gate=work.lock.shared).array
         readings = check_reading(teacher, data, work.lock.shared)
@@ -194,7 +247,8 @@ def _teach_by_file(work: Workshop, data: TrialData, path: str) -> NDArray[np.flo
         write_json(folder / "readings.json", readings)
         _write_embeddings(work, images, lambda batch: both_ways(teacher, batch), folder)
 
-    folder, _ = work.stage("teach", 1, teacher_parameters(config), (data.split_key,), compute)
+    parameters = {name: value for name, value in teacher_parameters(config).items() if name != "view"}
+    folder, _ = work.stage("teach", 1, parameters, (data.split_key,), compute)
     return _load(folder / EMBEDDINGS)
 
 

@@ -19,11 +19,13 @@ _TRIES = 10
 
 
 def augment(images: Tensor, settings: TrainingSettings, generator: torch.Generator) -> Tensor:
-    """Padded random crop, mirror image, colours, grey rectangle, normalisation, random erasing, in this order.
+    """Padded random crop, mirror image, colours, grey rectangle, normalisation, random erasing, blends, in this order.
 
     Source: Luo et al., Bag of Tricks and A Strong Baseline for Deep Person Re-identification, CVPRW 2019,
     section 2; Zhong et al., Random Erasing Data Augmentation, AAAI 2020, algorithm 1; Gong et al., Eliminate
-    Deviation with Deviation for Data Augmentation, 2021, section 3.2 (grey rectangles).
+    Deviation with Deviation for Data Augmentation, 2021, section 3.2 (grey rectangles); Zhang et al., mixup, ICLR
+    2018, with the share drawn evenly as in Beyer et al., Knowledge distillation: A good teacher is patient and
+    consistent, CVPR 2022, section 3.1.
 
     Args:
         images: (B, H, W, 3) uint8, RGB, on any device.
@@ -40,7 +42,7 @@ def augment(images: Tensor, settings: TrainingSettings, generator: torch.Generat
     if settings.erasing:
         mask = _rectangles(images.shape, settings.erasing, generator).to(images.device)
         erased.masked_fill_(mask[:, None], 0.0)
-    return erased
+    return _blend(erased, settings.mixup, generator) if settings.mixup else erased
 
 
 def _crop_and_flip(images: Tensor, settings: TrainingSettings, generator: torch.Generator) -> Tensor:
@@ -68,6 +70,14 @@ def _recolour(images: Tensor, settings: TrainingSettings, generator: torch.Gener
         mask = _rectangles(images.shape, settings.grayscale, generator).to(images.device)
         images = torch.where(mask[..., None], grey(images), images)
     return images
+
+
+def _blend(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Some of the images with a share between 0 and 1 of another one."""
+    count = len(images)
+    other = torch.randperm(count, generator=generator).to(images.device)
+    share = torch.rand(count, generator=generator) * (torch.rand(count, generator=generator) < probability)
+    return torch.lerp(images, images[other], share.to(images.device)[:, None, None, None])
 
 
 def _rectangles(shape: torch.Size, probability: float, generator: torch.Generator) -> Tensor:

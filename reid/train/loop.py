@@ -35,6 +35,7 @@ def train(
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     on_step: Callable[[Progress], None] = lambda progress: None,
     teacher: NDArray[np.float32] | None = None,
+    live: Callable[[Tensor], Tensor] | None = None,
     validate: Callable[[nn.Module], float] | None = None,
 ) -> tuple[EpochReport, ...]:
     """Train `model` in place, on the device where it is.
@@ -61,6 +62,8 @@ def train(
         on_step: called after every step, outside the gate.
         teacher: (N, T) a teacher's embedding of each image before augmentation, for the distillation terms of
             the recipe's loss.
+        live: embeds the augmented batches, (B, 3, H, W) normalised, as the teacher does, on the device of `model`;
+            the distillation terms then compare with this and take only the classes' means from `teacher`.
         validate: mean average precision of a network on identities that are not trained on; enters the gate
             itself and leaves the network as it is.
 
@@ -77,7 +80,7 @@ def train(
     keep_freed_memory()
     was_training = model.training
     _lay_out(model.train(), torch.channels_last)
-    run = Stepper(model, images, labels, recipe, gate, teacher, on_step)
+    run = Stepper(model, images, labels, recipe, gate, teacher, live, on_step)
     try:
         state = restore(checkpoint, run, len(images)) if checkpoint else State()
         while not is_over(recipe, state.reports):

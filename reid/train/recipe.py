@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from reid.losses import parse_loss
+from reid.losses import demand_mixable, parse_loss
 from reid.training_settings import TrainingSettings
 
 __all__ = ["EpochReport", "Progress", "Recipe", "Silent", "Watcher"]
@@ -22,10 +22,16 @@ class Recipe(TrainingSettings):
     def __post_init__(self) -> None:
         TrainingSettings.__post_init__(self)  # as in TrialConfig
         parse_loss(self.loss)
+        if self.mixup:
+            demand_mixable(self.loss)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values of all settings."""
-        return dataclasses.asdict(self) | {"milestones": list(self.milestones)}
+        """Plain JSON values of all settings; what was added later is left out where it is off.
+
+        So networks that were trained before it was added are still found in the cache.
+        """
+        values = dataclasses.asdict(self) | {"milestones": list(self.milestones)}
+        return {name: value for name, value in values.items() if name != "mixup" or value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

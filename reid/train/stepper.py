@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -42,6 +43,7 @@ class Stepper:
         recipe: what to do.
         gate: entered around every step.
         teacher: (N, T) float32 or None.
+        live: as for `reid.train.train`.
         on_step: told after every step.
     """
 
@@ -53,10 +55,11 @@ class Stepper:
         recipe: Recipe,
         gate: Callable[[], AbstractContextManager[None]],
         teacher: NDArray[np.float32] | None,
+        live: Callable[[Tensor], Tensor] | None,
         on_step: Callable[[Progress], None],
     ) -> None:
         self.model, self.images, self.labels, self.recipe = model, images, labels, recipe
-        self.gate, self.teacher, self.on_step = gate, teacher, on_step
+        self.gate, self.teacher, self.live, self.on_step = gate, teacher, live, on_step
         self.device = next(model.parameters()).device
         with seeded(recipe.seed, 0, self.device):
             self.loss = build_loss(recipe.loss, self._loss_context()).to(self.device)
@@ -132,9 +135,14 @@ class Stepper:
             output = self.forward(images)
         # Distances and logarithms lose too much in half the bits.
         feature, embedding, logits = (part.float() for part in output)
-        teacher = None if self.teacher is None else self._on_device(self.teacher[batch])
         return self.loss(  # type: ignore[no-any-return]
-            LossInput(feature=feature, embedding=embedding, logits=logits, labels=labels, teacher=teacher)
+            LossInput(
+                feature=feature,
+                embedding=embedding,
+                logits=logits,
+                labels=labels,
+                teacher=self._taught(images, batch),
+            )
         )
 
     def averaged(self, epoch: int) -> nn.Module:
@@ -165,11 +173,20 @@ class Stepper:
         if self.average is not None:
             self.average.update(self.model)
 
+    def _taught(self, images: Tensor, batch: NDArray[np.int64]) -> Tensor | None:
+        """The teacher's embeddings of the augmented images, or those of the plain ones."""
+        if self.live is not None:
+            with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+                return self.live(images)
+        return None if self.teacher is None else self._on_device(self.teacher[batch])
+
     def _plain_batches(self, epoch: int) -> Iterator[Tensor]:
+        # Blends have less contrast than the images that the network will see.
+        recipe = replace(self.recipe, mixup=0.0)
         generator = torch.Generator().manual_seed(_epoch_seed(self.recipe.seed, epoch))
         for batch in epoch_batches(self.labels, self.recipe, epoch):
             with self.gate():
-                yield augment(self._on_device(np.asarray(self.images[batch])), self.recipe, generator)
+                yield augment(self._on_device(np.asarray(self.images[batch])), recipe, generator)
 
     def _on_device(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(self.device)

@@ -51,6 +51,9 @@ def train(
     teacher: Annotated[str | None, _option(_LOSS, "Network that distill- terms compare with.")] = None,
     teacher_spec: Annotated[str | None, _option(_LOSS, "How images reach the teacher.")] = None,
     teacher_backbone: Annotated[str | None, _option(_LOSS, "Network of a teacher's state dict.")] = None,
+    teacher_view: Annotated[
+        str, _option(_LOSS, "plain, or augmented: the teacher sees what the student sees.")
+    ] = _DEFAULTS.teacher_view,
     epochs: Annotated[int, _option(_DESCENT, "Passes over the training images.")] = _DEFAULTS.epochs,
     learning_rate: Annotated[float, _option(_DESCENT, "Peak learning rate.")] = _DEFAULTS.learning_rate,
     backbone_rate: Annotated[
@@ -84,6 +87,9 @@ def train(
     ] = _DEFAULTS.colour_jitter,
     hue: Annotated[float, _option(_VARIANTS, "Reach on the colour circle, up to 0.5.")] = _DEFAULTS.hue,
     grayscale: Annotated[float, _option(_VARIANTS, "Probability of a grey rectangle.")] = _DEFAULTS.grayscale,
+    mixup: Annotated[
+        float, _option(_VARIANTS, "Probability of a blend of two images; for distill- terms alone.")
+    ] = _DEFAULTS.mixup,
     validation_share: Annotated[
         float, _option(_JUDGING, "Share of the training identities held out.")
     ] = _DEFAULTS.validation_share,

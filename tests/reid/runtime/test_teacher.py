@@ -241,13 +241,30 @@ def test_without_openvino_one_line_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = with_spec(tmp_path / "net.xml")
-    path.write_text("<net><layers/></net>")
+    path.write_text(
+        '<net><layers><layer id="0" name="x" type="Parameter"><output><port id="0"/></output></layer>'
+        '<layer id="1" name="y" type="CumSum"><input><port id="0"/></input><output><port id="1"/></output></layer>'
+        '<layer id="2" name="z" type="Result"><input><port id="0"/></input></layer></layers><edges>'
+        '<edge from-layer="0" from-port="0" to-layer="1" to-port="0"/>'
+        '<edge from-layer="1" from-port="1" to-layer="2" to-port="0"/></edges></net>'
+    )
     path.with_suffix(".bin").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setattr("reid.runtime.teacher.find_module", lambda name: None)
     for refuse in (check_teacher_file, open_teacher):
-        with pytest.raises(ConfigError, match=r"needs OpenVINO.*pip install .*'\.\[openvino\]'"):
+        with pytest.raises(ConfigError, match=r"OpenVINO.*pip install .*'\.\[openvino\]'"):
             refuse(path)
+
+
+def test_without_openvino_torch_reads_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tiny_artifact(tmp_path).path
+    path = with_spec(to_ir(own), SPEC.to_dict())
+    images = people(5)
+    expected = open_teacher(path).embed(images)
+    monkeypatch.setattr("reid.runtime.teacher.find_module", lambda name: None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    check_teacher_file(path)
+    np.testing.assert_allclose(open_teacher(path).embed(images), expected, atol=2e-6)
 
 
 def test_the_zoos_network_embeds_a_person(real_data: Path) -> None:

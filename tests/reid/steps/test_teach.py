@@ -15,8 +15,9 @@ from reid.runtime.teacher import open_teacher
 from reid.stages import NoCache
 from reid.steps import teach as module
 from reid.steps.data import TrialData, load_data
-from reid.steps.teach import DENSE, check_teacher, score_teacher, teach, teacher_parameters
+from reid.steps.teach import DENSE, check_teacher, score_teacher, teach, teacher_parameters, watch
 from reid.steps.workshop import Workshop
+from reid.train import normalise_batch
 from tests.contract.deployment import SPEC, tiny_artifact
 from tests.reid.runtime.teachers import channel_means
 
@@ -186,6 +187,16 @@ def test_the_key_follows_content_and_reading(config: TrialConfig, tmp_path: Path
         ({"teacher_backbone": "resnet18"}, "teacher_backbone is for state dicts"),
         ({"teacher": DENSE}, "the dense network cannot teach itself.*finetune_loss"),
         ({"teacher": DENSE, "teacher_spec": "omz"}, "are for files"),
+        (
+            {"teacher": None, "loss": "softmax", "teacher_view": "augmented"},
+            "teacher_view augmented needs a teacher",
+        ),
+        ({"teacher_view": "augmented", "teacher": "absent.onnx"}, r"teacher absent\.onnx does not exist"),
+        (
+            {"loss": "distill-distance", "mixup": 0.5},
+            "mixup 0.5 makes images .*; set teacher_view to augmented",
+        ),
+        ({"mixup": 0.5, "teacher_view": "augmented"}, "mixup blends .*: leave out softmax or set mixup to 0"),
     ],
 )
 def test_refused_before_any_work(config: TrialConfig, change: dict[str, Any], message: str) -> None:
@@ -200,6 +211,8 @@ def test_refused_before_any_work(config: TrialConfig, change: dict[str, Any], me
         {"loss": "softmax", "finetune_loss": DISTILLED},
         {"loss": "softmax", "teacher": None},
         {"loss": "softmax", "finetune_loss": DISTILLED, "teacher": DENSE},
+        {"teacher_view": "augmented"},
+        {"teacher_view": "augmented", "loss": "distill-distance", "mixup": 0.5},
     ],
 )
 def test_accepted(config: TrialConfig, change: dict[str, Any]) -> None:
@@ -220,3 +233,41 @@ def test_scored_as_its_specification_says(config: TrialConfig, root: Path) -> No
     dataset = load_dataset("synthetic", root)
     ranking = score_teacher(open_teacher(config.teacher), root, dataset.query, dataset.gallery)
     assert (ranking.num_queries, 0 < ranking.mAP <= 1) == (len(dataset.query), True)
+
+
+def test_the_view_counts_only_where_it_is_not_plain(config: TrialConfig) -> None:
+    plain, augmented = config, replace(config, teacher_view="augmented")
+    assert "view" not in teacher_parameters(plain)
+    assert teacher_parameters(augmented) == {**teacher_parameters(plain), "view": "augmented"}
+    dense = replace(BASE, loss="softmax", finetune_loss=DISTILLED, teacher=DENSE, teacher_view="augmented")
+    assert teacher_parameters(dense) == {"teacher": DENSE, "view": "augmented"}
+
+
+def test_both_views_share_the_embeddings_of_plain_images(
+    config: TrialConfig, root: Path, tmp_path: Path
+) -> None:
+    works = [
+        Workshop(replace(config, teacher_view=view), NoCache(tmp_path / "cache"), lambda line: None)
+        for view in ("plain", "augmented")
+    ]
+    for work in works:
+        teach(work, data_of(work, root))
+    assert [work.stages[-1].cached for work in works] == [False, True]
+
+
+@pytest.mark.parametrize("teacher", ["file", DENSE])
+def test_the_live_teacher_embeds_plain_batches_as_the_stage_does(
+    config: TrialConfig, root: Path, tmp_path: Path, teacher: str
+) -> None:
+    name = config.teacher if teacher == "file" else DENSE
+    config = replace(config, teacher=name, teacher_view="augmented", input_size=(SPEC.height, SPEC.width))
+    work, dense = workshop(config, tmp_path / "cache"), _Network()
+    data = data_of(work, root)
+    rows = teach(work, data, dense=dense)
+    live = watch(config, data, DISTILLED, dense)
+    assert live is not None
+    assert rows is not None
+    np.testing.assert_allclose(live(normalise_batch(data.images[:4])).numpy(), rows[:4], atol=1e-5)
+    assert dense.model.training
+    assert watch(replace(config, teacher_view="plain"), data, DISTILLED, dense) is None
+    assert watch(config, data, "softmax", dense) is None

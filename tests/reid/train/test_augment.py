@@ -1,6 +1,7 @@
 """Augmented batches, taken apart image by image."""
 
 import colorsys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -186,3 +187,22 @@ def test_colours_change_image_by_image_within_their_reach() -> None:
     turned = [(hue + 0.5) % 1 - 0.5 for hue in hues]
     assert -0.102 < min(turned) < -0.09
     assert 0.09 < max(turned) < 0.102
+
+
+def test_blends_are_of_two_images_of_the_batch() -> None:
+    images = batch(60)
+    settings = Recipe(loss="distill-embedding", mixup=0.5, erasing=0.0)
+    plain = augment(images, replace(settings, mixup=0.0), torch.Generator().manual_seed(3))
+    mixed = augment(images, settings, torch.Generator().manual_seed(3))
+    changed = [at for at in range(60) if not torch.equal(mixed[at], plain[at])]
+    assert 18 <= len(changed) <= 42
+    shares = []
+    for at in changed:
+        away = mixed[at] - plain[at]
+        towards = plain - plain[at]
+        fitted = (towards * away).sum((1, 2, 3)) / towards.square().sum((1, 2, 3)).clamp_min(1e-9)
+        left = (away - fitted[:, None, None, None] * towards).abs().amax((1, 2, 3))
+        assert left.min() < 1e-4
+        shares.append(float(fitted[left.argmin()]))
+    assert 0 < min(shares) < 0.25
+    assert 0.75 < max(shares) <= 1

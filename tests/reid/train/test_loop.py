@@ -340,3 +340,62 @@ def test_embeddings_are_those_of_single_images_in_eval_mode() -> None:
     assert (found.shape, found.dtype, len(entered)) == ((24, 512), np.float32, 3)
     one_by_one = np.concatenate([embed(model, IMAGES[i : i + 1]) for i in range(24)])
     np.testing.assert_allclose(found, one_by_one, atol=1e-5)
+
+
+DISTILLED = replace(RECIPE, loss="distill-embedding+distill-similarity", epochs=2)
+TAUGHT = np.random.default_rng(1).normal(size=(len(IMAGES), 5)).astype(np.float32)
+
+
+def means_of(images: Tensor) -> Tensor:
+    """Stands in for a teacher that sees the batch: the mean of each quarter, 5 numbers."""
+    return nn.functional.adaptive_avg_pool2d(images, 4).flatten(1)[:, :5]
+
+
+def test_a_teacher_may_see_the_augmented_batches() -> None:
+    seen: list[Tensor] = []
+
+    def live(images: Tensor) -> Tensor:
+        seen.append(images.clone())
+        return means_of(images)
+
+    plain, watched = network(), network()
+    train(plain, IMAGES, LABELS, DISTILLED, teacher=TAUGHT)
+    train(watched, IMAGES, LABELS, DISTILLED, teacher=TAUGHT, live=live)
+    assert not same_weights(plain, watched)
+    assert all(images.shape == (8, 3, 64, 32) for images in seen)
+    # Erased pixels are 0, which no plain image holds so often: the teacher got what the student got.
+    assert any(bool((images == 0).all(1).any()) for images in seen)
+    again = network()
+    train(again, IMAGES, LABELS, DISTILLED, teacher=np.roll(TAUGHT, 1, axis=0), live=means_of)
+    assert same_weights(watched, again)
+
+
+def test_a_watched_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    recipe = replace(DISTILLED, mixup=0.5)
+    whole, broken = network(), network()
+    expected = train(whole, IMAGES, LABELS, recipe, teacher=TAUGHT, live=means_of)
+
+    def stop(report: EpochReport) -> None:
+        raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "epoch.ckpt"
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            broken,
+            IMAGES,
+            LABELS,
+            recipe,
+            teacher=TAUGHT,
+            live=means_of,
+            checkpoint=checkpoint,
+            on_epoch=stop,
+        )
+    resumed = network()
+    found = train(resumed, IMAGES, LABELS, recipe, teacher=TAUGHT, live=means_of, checkpoint=checkpoint)
+    assert [report.loss for report in found] == [report.loss for report in expected]
+    assert same_weights(whole, resumed)
+
+
+def test_blends_have_no_identity_to_learn() -> None:
+    with pytest.raises(ConfigError, match=r"mixup blends .*: leave out softmax, triplet or set mixup to 0"):
+        replace(RECIPE, loss="softmax+triplet+distill-embedding", mixup=0.1)

@@ -41,6 +41,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "validate_every": {"validate_every": 1},
     "patience": {"validate_every": 1, "patience": 2},
     "keep": {"validate_every": 1, "keep": "best"},
+    "mixup": {"mixup": 0.5, "loss": "distill-embedding"},
     "precision": {"precision": "fp32"},
     "compile": {"compile": True},
     "seed": {"seed": 3},
