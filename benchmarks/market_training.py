@@ -3,13 +3,15 @@
 Run from the repository; every finished student is skipped and an interrupted one goes on:
     python -m benchmarks.market_training RUNS --data DATA --weights OSNET.pth --teacher 0277.xml [--only NAME ...]
 
-Selection, if any, is on held-out identities (5 % of those of the training set); the test split is looked at once,
+Without --only, the students that a CPU carries; those of ON_GPU, whose teacher sees what they see, are for a GPU, where
+--jobs trains several at once. Selection, if any, is on held-out identities (5 % of those of the training set); the test split is looked at once,
 at the end.
 """
 
 import argparse
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +57,27 @@ STUDENTS = {
     ],
     "resnet18-128x64-alone": [*RESNET, "--loss", "softmax+triplet", "--epochs", "40"],
 }
+WATCHED = [*TEACHER, "--teacher-view", "augmented", "--learning-rate", "7e-4"]
+WITH_LABELS = ["--loss", "softmax+triplet+distill-similarity+15*distill-embedding", *WATCHED]
+BLENDED = ["--loss", "distill-similarity+15*distill-embedding", "--mixup", "0.5", *WATCHED]
+ON_GPU = {
+    "osnet-x025-320x160-watched": [*OSNET, *WITH_LABELS, "--input-size", "320x160", "--epochs", "100"],
+    "osnet-x025-320x160-blended": [*OSNET, *BLENDED, "--input-size", "320x160", "--epochs", "100"],
+    "resnet18-128x64-watched": [*RESNET, *WITH_LABELS, "--epochs", "120"],
+    "resnet18-128x64-blended": [*RESNET, *BLENDED, "--epochs", "120"],
+    "resnet50-256x128": [
+        "--backbone", "resnet50", "--input-size", "256x128", "--warmup-epochs", "5", *WITH_LABELS, "--epochs", "60",
+    ],
+    "osnet-x100-256x128": [
+        "--backbone", "osnet_x1_0", "--input-size", "256x128", "--warmup-epochs", "5", *WITH_LABELS, "--epochs", "60",
+    ],
+}  # fmt: skip
 
 
 def train(name: str, run: Path, options: argparse.Namespace) -> None:
     """Train one student; the log of every attempt goes to RUNS/NAME.log."""
     values = {"weights": options.weights, "teacher": options.teacher}
-    settings = [part.format(**values) for part in STUDENTS[name]]
+    settings = [part.format(**values) for part in (STUDENTS | ON_GPU)[name]]
     call = command(
         "train", "--data", options.data, "--out", run, "--cache", run.parent / "cache", *COMMON, *settings
     )
@@ -74,7 +91,7 @@ def figures(run: Path, data: Path) -> dict[str, Any]:
     trial = json.loads((run / "trial.json").read_text())
     curve = [row for row in trial["curves"] if row["stage"] == "dense"]
     return {
-        "settings": STUDENTS[run.name],
+        "settings": (STUDENTS | ON_GPU)[run.name],
         "test": {
             name: test[name] for name in ("mAP", "mAP_trapezoid", "rank1", "rank5", "rank10", "protocol")
         },
@@ -89,18 +106,32 @@ def figures(run: Path, data: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = runs_parser(__doc__, STUDENTS)
+    parser = runs_parser(__doc__, STUDENTS, further=ON_GPU)
     parser.add_argument("--weights", type=Path, required=True, help="OSNet x0.25 trained on Market-1501.")
+    parser.add_argument("--jobs", type=int, default=1, help="students trained at once")
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
-    for name in options.only:
+
+    def learn(name: str) -> None:
         run = options.runs / name
         done = run / f"test-{device_slug()}.json"
         if not done.is_file():
             train(name, run, options)
             done.write_text(json.dumps(figures(run, options.data)))
-    finished = {run.parent.name: run for run in sorted(options.runs.glob(f"*/test-{device_slug()}.json"))}
-    write_result("market-training", {name: json.loads(path.read_text()) for name, path in finished.items()})
+
+    with ThreadPoolExecutor(options.jobs) as workers:
+        list(workers.map(learn, options.only))
+    paths = sorted(options.runs.glob(f"*/test-{device_slug()}.json"))
+    found = {path.parent.name: json.loads(path.read_text()) for path in paths}
+    write_result("market-training", {**found, **gains(found)})
+
+
+def gains(found: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """What the teacher gave ResNet-18 over its twin without one."""
+    taught, alone = (found.get(f"resnet18-128x64-{name}") for name in ("taught", "alone"))
+    if not taught or not alone:
+        return {}
+    return {"resnet18_gain_by_teacher": round(taught["test"]["mAP"] - alone["test"]["mAP"], 4)}
 
 
 if __name__ == "__main__":

@@ -20,13 +20,18 @@ def run_logged(call: list[str], out: Path) -> None:
         subprocess.run(call, check=True, stdout=log, stderr=log)
 
 
-def runs_parser(description: str | None, names: Iterable[str]) -> argparse.ArgumentParser:
-    """Options of a benchmark that makes a folder of each of `names` below RUNS, with data and a teacher."""
+def runs_parser(
+    description: str | None, names: Iterable[str], further: Iterable[str] = ()
+) -> argparse.ArgumentParser:
+    """Options of a benchmark that makes a folder of each of `names` below RUNS, with data and a teacher.
+
+    Those of `further` are made when they are asked for.
+    """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--teacher", type=Path, required=True, help="person-reidentification-retail-0277.xml")
-    parser.add_argument("--only", nargs="+", choices=list(names), default=list(names))
+    parser.add_argument("--only", nargs="+", choices=[*names, *further], default=list(names))
     return parser
