@@ -4,8 +4,10 @@ Run from the repository; every finished student is skipped and an interrupted on
     python -m benchmarks.market_training RUNS --data DATA --weights OSNET.pth --teacher 0277.xml [--only NAME ...]
 
 Without --only, the students that a CPU carries; those of ON_GPU, whose teacher sees what they see, are for a GPU, where
---jobs trains several at once. Selection, if any, is on held-out identities (5 % of those of the training set); the test split is looked at once,
-at the end.
+--jobs trains several at once.
+
+Selection, if any, is on held-out identities (5 % of those of the training set); the test split is looked at once, at
+the end.
 """
 
 import argparse
