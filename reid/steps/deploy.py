@@ -8,7 +8,7 @@ from typing import Any
 from reid.config import TrialConfig
 from reid.data import MEAN, STD
 from reid.export import FLOAT_SCHEMES, MODEL_FILE, Artifact, InputSpec, export_onnx
-from reid.files import read_json, write_json
+from reid.files import read_json, write_atomic, write_json
 from reid.models import ReIDNetwork
 from reid.quantize import CALIBRATED, quantize
 from reid.quantize.schemes import Layers
@@ -17,7 +17,7 @@ from reid.runtime.convert import check_conversion
 from reid.steps.data import TrialData
 from reid.steps.dense import Network, stage_parameters
 from reid.steps.mixed import choose_mixed
-from reid.steps.qat import calibrate, calibrated, settings_of, train_quantized, weight_bits_of
+from reid.steps.qat import calibrate, calibrated, check_trained, settings_of, train_quantized, weight_bits_of
 from reid.steps.workshop import Workshop
 from reid.timing.machine import cpu_name
 
@@ -154,7 +154,16 @@ def _write_directly(
 def _write_trained(
     work: Workshop, data: TrialData, exported: Deployed, network: Network, folder: Path
 ) -> Layers:
-    return train_quantized(work, data, exported.artifact, network, folder)
+    config = work.config
+    trained = train_quantized(work, data, exported.artifact, network, _parameters(config))
+    write_atomic(folder / MODEL_FILE, (trained / MODEL_FILE).read_bytes())
+    write_json(folder / "curve.json", read_json(trained / "curve.json"))
+    with work.lock.shared():
+        runtime = open_artifact(folder / MODEL_FILE, config.target)
+        cosine = check_trained(runtime, data.query_images, trained)
+    write_json(folder / "qat.json", {"qat_parity_min_cosine": cosine})
+    layers: Layers = read_json(trained / "layers.json")
+    return layers
 
 
 def _write_mixed(

@@ -4,28 +4,44 @@ The graph that is trained is the one that int8-static would write (`reid.quantiz
 where the runtime rounds. The float network teaches it; identities are not looked at.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from reid.config import TrialConfig
 from reid.data import Sample
 from reid.errors import ArtifactError
 from reid.export import MODEL_FILE, Artifact
-from reid.files import write_json
+from reid.files import write_json, write_with
 from reid.quantize import QuantizationSettings, calibration_samples
 from reid.quantize.graph_network import GraphNetwork
 from reid.quantize.ranges import Calibrated, calibrate_file
-from reid.quantize.schemes import Layers, write_quantized
-from reid.runtime import open_artifact, parity
+from reid.quantize.schemes import write_quantized
+from reid.runtime import Runtime
 from reid.runtime.convert import LEAST_INT8_COSINE
 from reid.steps.data import TrialData
 from reid.steps.dense import Network, fit
 from reid.steps.teach import teach_by_network
 from reid.steps.workshop import CHECKPOINT, Workshop
 from reid.timing.machine import int8_saturates
+from reid.train import embed
 
-__all__ = ["FLOAT_NORMS", "calibrate", "calibrated", "settings_of", "train_quantized", "weight_bits_of"]
+__all__ = [
+    "FLOAT_NORMS",
+    "calibrate",
+    "calibrated",
+    "check_trained",
+    "settings_of",
+    "train_quantized",
+    "weight_bits_of",
+]
 
 CHECK_IMAGES = 32
+EMBEDDED = "embedded.npy"
+"""What the trained graph makes of the first images."""
 
 EXACT = frozenset({"torchscript-qnnpack"})
 """Runtimes whose integer products never saturate."""
@@ -75,35 +91,55 @@ def calibrated(work: Workshop, data: TrialData, artifact: Artifact, count: int |
 
 
 def train_quantized(
-    work: Workshop, data: TrialData, exported: Artifact, network: Network, folder: Path
-) -> Layers:
-    """Train the int8 graph of `exported` and write it and its curve into `folder`; resumes after each epoch.
+    work: Workshop, data: TrialData, exported: Artifact, network: Network, parameters: Mapping[str, Any]
+) -> Path:
+    """Train the int8 graph of `exported`, or take it out of the cache; resumes after each epoch.
 
     Args:
         work: the trial.
         data: training images.
         exported: the fp32 file.
         network: what was exported; it teaches.
-        folder: of the stage.
+        parameters: how it is quantized and trained.
+
+    Returns:
+        Folder of the file, its layers, its curve and what the trained graph embeds.
 
     Raises:
-        ArtifactError: an operator cannot be trained, or the file computes something else than what was trained.
+        ArtifactError: an operator cannot be trained.
     """
-    start = calibrated(work, data, exported)
-    with work.lock.shared():
-        student = GraphNetwork(start.graph(), start.model, start.weight_bits)
-    taught = teach_by_network(work, data, network, mirror=False)
-    curve = fit(work, student, data, "qat", folder / CHECKPOINT, taught=taught)
-    with work.lock.shared():
-        layers = write_quantized(student.write(), exported.spec, "int8-qat", folder / MODEL_FILE)
-        runtime = open_artifact(folder / MODEL_FILE, work.config.target)
-        cosine = parity(student, runtime, data.query_images[:CHECK_IMAGES])
+
+    def compute(folder: Path) -> None:
+        start = calibrated(work, data, exported)
+        with work.lock.shared():
+            student = GraphNetwork(start.graph(), start.model, start.weight_bits)
+        taught = teach_by_network(work, data, network, mirror=False)
+        curve = fit(work, student, data, "qat", folder / CHECKPOINT, taught=taught)
+        with work.lock.shared():
+            layers = write_quantized(student.write(), exported.spec, "int8-qat", folder / MODEL_FILE)
+            embedded = embed(student, data.query_images[:CHECK_IMAGES])
+        write_with(folder / EMBEDDED, lambda path: np.save(path, embedded, allow_pickle=False))
+        write_json(folder / "curve.json", curve)
+        write_json(folder / "layers.json", layers)
+
+    # No runtime among the inputs: the graph is the same for all that multiply alike.
+    folder, _ = work.stage("qat", 1, parameters, (network.key, data.key), compute)
+    return folder
+
+
+def check_trained(runtime: Runtime, images: NDArray[np.uint8], trained: Path) -> float:
+    """Smallest cosine between what a runtime makes of the trained file and what the trained graph embeds.
+
+    Raises:
+        ArtifactError: the file computes something else than what was trained.
+    """
+    ours = np.load(trained / EMBEDDED, allow_pickle=False).astype(np.float64)
+    ours /= np.maximum(np.linalg.norm(ours, axis=1, keepdims=True), 1e-12)
+    cosine = float(np.min(np.sum(ours * runtime.embed(images[:CHECK_IMAGES]), axis=1)))
     # Rounding that falls the other way once is carried on by all later layers. Written so that NaN fails too.
     if not cosine >= LEAST_INT8_COSINE:
         raise ArtifactError(
             f"the int8-qat file differs from the graph that was trained: smallest cosine {cosine:.6f}, "
             f"at least {LEAST_INT8_COSINE} wanted"
         )
-    write_json(folder / "curve.json", curve)
-    write_json(folder / "qat.json", {"qat_parity_min_cosine": cosine})
-    return layers
+    return cosine

@@ -123,6 +123,21 @@ def test_int8_qat_changes_weights_and_ranges_in_the_form_of_int8_static(
     assert losses[1] < losses[0]
 
 
+def test_int8_qat_is_trained_once_for_all_runtimes(trained: Trained) -> None:
+    first, _ = trained.deploy(quantization="int8-qat")
+    for runtime in ("openvino", "onnxruntime"):
+        pytest.importorskip(runtime, reason=f"{runtime} is not installed")
+        target = Target(runtime=runtime, threads=1 if runtime == "onnxruntime" else 2)
+        work = trained.work(quantization="int8-qat", target=target)
+        exported = export_float(work, trained.data, trained.network)
+        second = quantize_export(work, trained.data, exported, trained.network)
+        assert second.artifact.path.read_bytes() == first.artifact.path.read_bytes()
+        stages = {stage.name: stage for stage in work.stages}
+        assert "qat" not in stages or stages["qat"].cached
+        assert work.checks["qat_parity_min_cosine"] > 0.99
+        assert stages["quantize"].cached == (runtime == "onnxruntime")
+
+
 def test_int8_qat_goes_on_after_its_last_epoch(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
