@@ -59,7 +59,7 @@ STUDENTS = {
     ],
     "resnet18-128x64-alone": [*RESNET, "--loss", "softmax+triplet", "--epochs", "40"],
 }
-WATCHED = [*TEACHER, "--teacher-view", "augmented", "--learning-rate", "7e-4"]
+WATCHED = [*TEACHER, "--teacher-view", "augmented"]
 WITH_LABELS = ["--loss", "softmax+triplet+distill-similarity+15*distill-embedding", *WATCHED]
 BLENDED = ["--loss", "distill-similarity+15*distill-embedding", "--mixup", "0.5", *WATCHED]
 ON_GPU = {
@@ -68,10 +68,12 @@ ON_GPU = {
     "resnet18-128x64-watched": [*RESNET, *WITH_LABELS, "--epochs", "120"],
     "resnet18-128x64-blended": [*RESNET, *BLENDED, "--epochs", "120"],
     "resnet50-256x128": [
-        "--backbone", "resnet50", "--input-size", "256x128", "--warmup-epochs", "5", *WITH_LABELS, "--epochs", "60",
+        "--backbone", "resnet50", "--input-size", "256x128", "--learning-rate", "7e-4", "--warmup-epochs", "5",
+        *WITH_LABELS, "--epochs", "60",
     ],
     "osnet-x100-256x128": [
-        "--backbone", "osnet_x1_0", "--input-size", "256x128", "--warmup-epochs", "5", *WITH_LABELS, "--epochs", "60",
+        "--backbone", "osnet_x1_0", "--input-size", "256x128", "--learning-rate", "7e-4", "--warmup-epochs", "5",
+        *WITH_LABELS, "--epochs", "60",
     ],
 }  # fmt: skip
 
@@ -121,7 +123,7 @@ def main() -> None:
             train(name, run, options)
             done.write_text(json.dumps(figures(run, options.data)))
 
-    with ThreadPoolExecutor(options.jobs) as workers:
+    with ThreadPoolExecutor(max(1, options.jobs)) as workers:
         list(workers.map(learn, options.only))
     paths = sorted(options.runs.glob(f"*/test-{device_slug()}.json"))
     found = {path.parent.name: json.loads(path.read_text()) for path in paths}

@@ -45,8 +45,8 @@ class Estimate:
     """What a search would take on this machine, one trial after the other.
 
     Attributes:
-        hours: of all trials and the baseline, dense networks trained once per input size and a teacher asked once;
-            other stages as long as in the dry run.
+        hours: of all trials and the baseline, dense networks trained once per input size and a teacher asked once, or
+            beside every training as fast as beside the first; other stages as long as in the dry run.
         disk_bytes: of the study with its cache, decoded images included.
         images_per_second: of training at the largest input size.
     """
@@ -104,7 +104,8 @@ def dry_run(
     )
     say(
         "dry run: not counted: reading, calibrating and evaluating on more images than the dry run has, attempts that "
-        "fail, and more dense networks than one for each input size"
+        "fail, more dense networks than one for each input size, and that a teacher that looks on takes as long beside "
+        "small images as beside large ones"
     )
     if found.disk_bytes > free:
         raise ResourceError(
@@ -164,7 +165,7 @@ def estimate(
     teachings = trials if quantizing else len(sizes) if config.teacher == DENSE else 1
     tiny_teach_s = _seconds(outcomes[:1], "teach") + teachings * _seconds(outcomes[1:], "teach")
     teach_s = tiny_teach_s * images / max(tiny_images, 1)
-    trained = ("dense", "prune", "finetune", "teach")
+    trained = ("dense", "prune", "finetune", "qat", "teach")
     other_s = sum(stage.seconds for stage in outcomes[-1].stages if stage.name not in trained)
     decoded = sum(len(dataset.train) * height * width * 3 for height, width in sizes)
     return Estimate(

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reid.config import Limit
+from reid.config import Limit, TrialConfig
 from reid.errors import ConfigError
 from results import Record, Study
 from search.feedback import Told, tell_of
@@ -17,7 +17,7 @@ from search.opening import Data
 from search.planner import trial_config
 from spaces import Space, parse_limit
 
-__all__ = ["Warm", "observations", "told_before"]
+__all__ = ["Warm", "observations", "params_of", "told_before"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ def observations(studies: Sequence[Study], space: Space, data: Data) -> Warm:
         _demand_comparable(study, space, data)
         limited = {parse_limit(text).metric for text in study.definition["limits"]}
         for record in study.records():
-            params = None if record.status == "failed" else _params(record, space, fixed)
+            params = None if record.status == "failed" else params_of(record, space, fixed)
             if params is None:
                 skipped += 1
                 continue
@@ -104,7 +104,7 @@ def _status(record: Record, limited: Collection[str]) -> str:
     return "complete" if record.status == "infeasible" and only_limits else record.status
 
 
-def _params(record: Record, space: Space, fixed: Mapping[str, Any]) -> dict[str, Any] | None:
+def params_of(record: Record, space: Space, fixed: Mapping[str, Any]) -> dict[str, Any] | None:
     """The record's values of what the space searches, or None where it is no point of it.
 
     Args:
@@ -112,7 +112,8 @@ def _params(record: Record, space: Space, fixed: Mapping[str, Any]) -> dict[str,
         space: of the new one.
         fixed: what the space fixes, as a record's configuration has it.
     """
-    settings = {**record.config, **record.params}
+    # A record is silent about settings that came after it; then they were as they are by default.
+    settings = {**TrialConfig().to_dict(), **record.config, **record.params}
     for name, value in fixed.items():
         if name in settings and json.dumps(settings[name]) != json.dumps(value):
             return None

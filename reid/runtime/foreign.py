@@ -18,9 +18,21 @@ from numpy.typing import NDArray
 from reid.errors import ConfigError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from reid.models import ReIDNetwork
 
-__all__ = ["OPENVINO_WANTED", "Network", "load_network", "open_onnx", "open_openvino", "open_state_dict"]
+__all__ = [
+    "OPENVINO_WANTED",
+    "Network",
+    "Port",
+    "as_function",
+    "image_input",
+    "load_network",
+    "open_onnx",
+    "open_openvino",
+    "open_state_dict",
+]
 
 Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """(N, 3, H, W) float32, normalised, to (N, ...) float32."""
@@ -31,7 +43,7 @@ OPENVINO_WANTED = "needs OpenVINO, which is not installed; pip install -c constr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Port:
+class Port:
     """An input or output: its name, type and sizes; None for a size that is free."""
 
     name: str
@@ -62,7 +74,7 @@ def open_onnx(path: Path, size: tuple[int, int], output: str | None, threads: in
         session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own errors have no common base but this
         raise ConfigError(f"teacher {path} cannot be opened: {_one_line(error)}") from error
-    entry = _image_input(path, [_onnx_port(port) for port in session.get_inputs()], size)
+    entry = image_input(path, [_onnx_port(port) for port in session.get_inputs()], size)
     chosen = _embedding_output(path, [_onnx_port(port) for port in session.get_outputs()], output).name
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -87,7 +99,7 @@ def open_openvino(path: Path, size: tuple[int, int], output: str | None, threads
     _check_ir(path)
     try:
         model = openvino.Core().read_model(path)
-        entry = _image_input(path, [_openvino_port(port) for port in model.inputs], size)
+        entry = image_input(path, [_openvino_port(port) for port in model.inputs], size)
         ports = [_openvino_port(port) for port in model.outputs]
         number = ports.index(_embedding_output(path, ports, output))
         batch = entry.sizes[0] if entry.sizes[0] is None or not _free_batch(model, size) else None
@@ -104,29 +116,37 @@ def open_openvino(path: Path, size: tuple[int, int], output: str | None, threads
     return _in_batches_of(batch, run)
 
 
-def open_state_dict(path: Path, backbone: str) -> tuple[Network, int]:
+def open_state_dict(path: Path, backbone: str, device: str = "cpu") -> tuple[Network, int]:
     """Load a state dict into one of our networks.
 
     Args:
         path: a .pth, .pt or .safetensors file.
         backbone: name in `reid.models.BACKBONES`.
+        device: of torch, where it computes.
 
     Returns:
-        The network on the CPU, and the width of its embedding.
+        The network as a function, and the width of its embedding.
 
     Raises:
         ConfigError: as in `load_network`.
     """
+    model = load_network(path, backbone)
+    return as_function(model, device), model.embedding_dim
+
+
+def as_function(network: "nn.Module", device: str) -> Network:
+    """A torch network as a function of arrays: on `device`, in eval mode and in full float32."""
     import torch  # here, so that opening any other teacher does not need torch
 
-    model = load_network(path, backbone)
+    network = network.to(device).eval()
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            rows: NDArray[np.float32] = model(torch.from_numpy(images)).numpy()
+        # The shortened floats of tensor cores would make embeddings depend on the machine.
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            rows: NDArray[np.float32] = network(torch.from_numpy(images).to(device)).float().cpu().numpy()
         return rows
 
-    return run, model.embedding_dim
+    return run
 
 
 def load_network(path: Path, backbone: str) -> "ReIDNetwork":
@@ -193,7 +213,17 @@ def _in_batches_of(batch: int | None, run: Network) -> Network:
     return padded
 
 
-def _image_input(path: Path, ports: Sequence[_Port], size: tuple[int, int]) -> _Port:
+def image_input(path: Path, ports: Sequence[Port], size: tuple[int, int]) -> Port:
+    """The one input of a network, which must take float32 images of the specification's size.
+
+    Args:
+        path: of the network, for messages.
+        ports: its inputs.
+        size: (height, width) of the images that it will get.
+
+    Raises:
+        ConfigError: there are several inputs, or it takes something else.
+    """
     if len(ports) != 1:
         names = ", ".join(port.name for port in ports)
         raise ConfigError(
@@ -211,7 +241,7 @@ def _image_input(path: Path, ports: Sequence[_Port], size: tuple[int, int]) -> _
     return port
 
 
-def _embedding_output(path: Path, ports: Sequence[_Port], name: str | None) -> _Port:
+def _embedding_output(path: Path, ports: Sequence[Port], name: str | None) -> Port:
     names = [port.name for port in ports]
     if name is None and len(ports) != 1:
         raise ConfigError(
@@ -222,17 +252,17 @@ def _embedding_output(path: Path, ports: Sequence[_Port], name: str | None) -> _
     return ports[0] if name is None else ports[names.index(name)]
 
 
-def _onnx_port(port: Any) -> _Port:
+def _onnx_port(port: Any) -> Port:
     sizes = tuple(size if isinstance(size, int) and size > 0 else None for size in port.shape)
     dtype = port.type.removeprefix("tensor(").removesuffix(")")
-    return _Port(name=port.name, dtype="float32" if dtype == "float" else dtype, sizes=sizes)
+    return Port(name=port.name, dtype="float32" if dtype == "float" else dtype, sizes=sizes)
 
 
-def _openvino_port(port: Any) -> _Port:
+def _openvino_port(port: Any) -> Port:
     shape = port.partial_shape
     sizes = () if shape.rank.is_dynamic else tuple(None if d.is_dynamic else d.get_length() for d in shape)
     name = sorted(port.names)[0] if port.names else port.node.friendly_name
-    return _Port(name=name, dtype=port.element_type.to_dtype().name, sizes=sizes)
+    return Port(name=name, dtype=port.element_type.to_dtype().name, sizes=sizes)
 
 
 def _shown(sizes: Sequence[int | None]) -> str:

@@ -28,7 +28,13 @@ def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
     }
 
 
+def _demand_explicit(given: Attributes) -> None:
+    if given.get("auto_pad", b"NOTSET") != b"NOTSET":
+        raise ArtifactError(f"auto_pad {given['auto_pad'].decode()} has no counterpart in torch")
+
+
 def _conv(inputs: Inputs, given: Attributes) -> Tensor:
+    _demand_explicit(given)
     images, weight, *bias = inputs
     pads = list(given.get("pads", [0, 0, 0, 0]))
     half = len(pads) // 2
@@ -63,6 +69,7 @@ def _batch_norm(inputs: Inputs, given: Attributes) -> Tensor:
 
 
 def _max_pool(inputs: Inputs, given: Attributes) -> Tensor:
+    _demand_explicit(given)
     pads = list(given.get("pads", [0, 0, 0, 0]))
     values = F.pad(inputs[0], _torch_pads(pads), value=float("-inf")) if any(pads) else inputs[0]
     return F.max_pool2d(
@@ -76,6 +83,7 @@ def _max_pool(inputs: Inputs, given: Attributes) -> Tensor:
 
 
 def _average_pool(inputs: Inputs, given: Attributes) -> Tensor:
+    _demand_explicit(given)
     pads = list(given.get("pads", [0, 0, 0, 0]))
     half = len(pads) // 2
     if pads[:half] != pads[half:]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from reid.config import reject_unknown
 from reid.errors import ArtifactError, ConfigError
 from reid.export.artifact import MODEL_FILE
-from reid.runtime.foreign import Network, open_onnx, open_openvino, open_state_dict
+from reid.runtime.foreign import Network, as_function, load_network, open_onnx, open_openvino, open_state_dict
 from reid.runtime.inspection import inspect
 from reid.runtime.teacher_spec import TEACHER_SPECS, TeacherSpec, find_spec, own_spec
 
@@ -113,18 +113,16 @@ def open_teacher(
     _check_backbone(model, backbone)
     found = find_spec(model, spec)
     if backbone is not None:
-        network, width = open_state_dict(model, backbone)
-        found = found or own_spec(*_DEFAULT_SIZE, width)
-    else:
-        found = _demand_spec(model, found)
-        network = None
+        network, width = open_state_dict(model, backbone, device)
+        return Teacher(spec=found or own_spec(*_DEFAULT_SIZE, width), network=network, name=str(model))
+    found = _demand_spec(model, found)
     if device != "cpu" or (model.suffix == ".xml" and not _has_openvino()):
-        network = _in_torch(model, found.output, backbone, device) or network
-    if network is None:
-        size = (found.images.height, found.images.width)
-        opener = open_onnx if model.suffix == ".onnx" else open_openvino
-        network = opener(model, size, found.output, threads)
-    return Teacher(spec=found, network=network, name=str(model))
+        opened = _in_torch(model, found, device)
+        if opened is not None:
+            return Teacher(spec=found, network=opened, name=str(model))
+    size = (found.images.height, found.images.width)
+    opener = open_onnx if model.suffix == ".onnx" else open_openvino
+    return Teacher(spec=found, network=opener(model, size, found.output, threads), name=str(model))
 
 
 def live_teacher(path: str | Path, *, spec: str | None = None, backbone: str | None = None) -> "TorchTeacher":
@@ -140,10 +138,11 @@ def live_teacher(path: str | Path, *, spec: str | None = None, backbone: str | N
     model = teacher_files(path)[0]
     _check_backbone(model, backbone)
     found = find_spec(model, spec)
-    if backbone is None:
-        found = _demand_spec(model, found)
-    network: Any = torch_network(model, found.output if found else None, backbone)
-    return TorchTeacher(network, found or own_spec(*_DEFAULT_SIZE, network.embedding_dim))
+    if backbone is not None:
+        network = load_network(model, backbone)
+        return TorchTeacher(network, found or own_spec(*_DEFAULT_SIZE, network.embedding_dim))
+    found = _demand_spec(model, found)
+    return TorchTeacher(torch_network(model, found), found)
 
 
 def check_teacher_file(path: str | Path, *, spec: str | None = None, backbone: str | None = None) -> None:
@@ -213,14 +212,14 @@ def _has_openvino() -> bool:
     return find_module("openvino") is not None
 
 
-def _in_torch(model: Path, output: str | None, backbone: str | None, device: str) -> Network | None:
-    import torch  # here, so that opening a teacher on the CPU does not need torch
-
-    from reid.runtime.torch_teacher import as_function, torch_network
+def _in_torch(model: Path, spec: TeacherSpec, device: str) -> Network | None:
+    from reid.runtime.torch_teacher import torch_network  # here, as most teachers need no torch
 
     try:
-        return as_function(torch_network(model, output, backbone), torch.device(device))
+        return as_function(torch_network(model, spec), device)
     except ConfigError:
+        if model.suffix == ".xml" and not _has_openvino():
+            raise
         return None  # a runtime of the CPU opens it, or says what is wrong with it
 
 

@@ -98,6 +98,7 @@ class TorchGraph(nn.Module):
         self._absorbed: set[str] = set()
         self._find_patterns(stored)
         self._constants = self._register(self._constants_of(stored))
+        self._done = self._last_read()
         for node in self._nodes:
             if node.op_type not in OPERATORS and node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
                 raise ArtifactError(f"the operator {node.op_type} has no counterpart in torch")
@@ -107,7 +108,7 @@ class TorchGraph(nn.Module):
         values: dict[str, Any] = {name: getattr(self, at) for name, at in self._constants.items()}
         values |= self._integers
         values[self._images] = images
-        for node, attributes in zip(self._nodes, self._attributes, strict=True):
+        for node, attributes, done in zip(self._nodes, self._attributes, self._done, strict=True):
             name = node.output[0]
             if name in self._absorbed or name in values:
                 continue
@@ -120,6 +121,8 @@ class TorchGraph(nn.Module):
             else:
                 given = [values[one] for one in node.input if one]
                 values[name] = OPERATORS[node.op_type](given, attributes)
+            for read in done:
+                values.pop(read, None)
         embedding: Tensor = values[self._embedding]
         return embedding
 
@@ -170,6 +173,19 @@ class TorchGraph(nn.Module):
                 read |= set(self._patterns[name].inputs)
             else:
                 read |= set(node.input)
+
+    def _last_read(self) -> list[set[str]]:
+        """Values that nothing reads after each node: kept to the end, those of a batch would fill a GPU."""
+        done: list[set[str]] = []
+        later = {self._embedding}
+        for node in reversed(self._nodes):
+            name = node.output[0]
+            read = set() if name in self._absorbed else {*node.input}
+            if name in self._patterns:
+                read = {*self._patterns[name].inputs}
+            done.insert(0, read - later)
+            later |= read
+        return done
 
     def _constants_of(self, stored: Constants) -> Constants:
         """Initializers, and the floats of those that a `DequantizeLinear` reads, by its output's name."""

@@ -1,24 +1,26 @@
 """Teachers as torch modules: beside the student on its device, seeing the very pixels that the student sees."""
 
+import copy
+from importlib.util import find_spec as find_module
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
 from reid.data.normalize import MEAN, STD
 from reid.errors import ArtifactError, ConfigError
-from reid.runtime.foreign import Network, load_network
+from reid.runtime.foreign import Network, image_input, open_onnx, open_openvino
 from reid.runtime.ir import IrGraph
 from reid.runtime.operators import attributes_of
+from reid.runtime.parity import LEAST_COSINE
 from reid.runtime.teacher_spec import TeacherSpec
 from reid.runtime.torch_graph import TorchGraph
 
-__all__ = ["TorchTeacher", "as_function", "torch_network"]
+__all__ = ["TorchTeacher", "torch_network"]
 
 
 class TorchTeacher(nn.Module):
@@ -63,59 +65,70 @@ class TorchTeacher(nn.Module):
         return F.normalize(plain + mirrored)
 
 
-def torch_network(model: Path, output: str | None, backbone: str | None) -> nn.Module:
-    """A teacher's network, on the CPU.
+def torch_network(model: Path, spec: TeacherSpec) -> nn.Module:
+    """A teacher's network out of an ONNX file or an OpenVINO IR, on the CPU, proven to embed as its runtime does.
 
     Args:
         model: as `reid.runtime.teacher.teacher_model` gives it.
-        output: name of the embedding where a file has several outputs.
-        backbone: of a state dict.
+        spec: what it is given, and the name of its output.
 
     Raises:
-        ConfigError: the file is damaged, or has an operation that has no counterpart in torch.
+        ConfigError: the file is damaged or contradicts its specification, or torch cannot compute it.
     """
-    if backbone is not None:
-        return load_network(model, backbone)
-    if model.suffix == ".xml":
-        return IrGraph(model, output)
-    try:
-        loaded = onnx.load(model, load_external_data=False)
-        _choose_output(loaded, output)
-        _store_constants(loaded)
-        return TorchGraph(loaded)
-    except Exception as error:  # protobuf's own errors have no common base but this
-        reason = " ".join(str(error).split())
-        raise ConfigError(
-            f"teacher {model} cannot be computed by torch: {reason}; with teacher_view plain ONNX Runtime does it"
-        ) from error
+    size = (spec.images.height, spec.images.width)
+    runtime: Network | None = None
+    if model.suffix == ".onnx":
+        runtime = open_onnx(model, size, spec.output, 1)
+        network: nn.Module = _of_onnx(model, spec.output)
+    else:
+        if find_module("openvino") is not None:
+            runtime = open_openvino(model, size, spec.output, 1)
+        network = graph = IrGraph(model, spec.output)
+        image_input(model, graph.ports, size)
+    _prove(network.eval(), model, spec, runtime)
+    return network
 
 
-def as_function(network: nn.Module, device: torch.device) -> Network:
-    """A network on `device` as a function of arrays, in full float32."""
-    network = network.to(device).eval()
-
-    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        # The shortened floats of tensor cores would make embeddings depend on the machine.
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-            rows: NDArray[np.float32] = network(torch.from_numpy(images).to(device)).float().cpu().numpy()
-        return rows
-
-    return run
-
-
-def _choose_output(model: onnx.ModelProto, name: str | None) -> None:
-    """Make the output that is the embedding the only one."""
-    chosen = [output for output in model.graph.output if name in (None, output.name)]
-    if not chosen:
-        raise ArtifactError(f"it has no output {name!r}")
-    del model.graph.output[:]
-    model.graph.output.append(chosen[0])
-
-
-def _store_constants(model: onnx.ModelProto) -> None:
-    """Other exporters write constants as nodes where ours writes initializers."""
-    for node in [node for node in model.graph.node if node.op_type == "Constant"]:
+def _of_onnx(model: Path, output: str | None) -> TorchGraph:
+    loaded = onnx.load(model)
+    chosen = [port for port in loaded.graph.output if output in (None, port.name)]
+    del loaded.graph.output[:]
+    loaded.graph.output.extend(chosen)
+    # Other exporters write constants as nodes where ours writes initializers.
+    for node in [node for node in loaded.graph.node if node.op_type == "Constant"]:
         value = attributes_of(node).get("value")
         if isinstance(value, Tensor):
-            model.graph.initializer.append(numpy_helper.from_array(value.numpy(), node.output[0]))
-            model.graph.node.remove(node)
+            loaded.graph.initializer.append(numpy_helper.from_array(value.numpy(), node.output[0]))
+            loaded.graph.node.remove(node)
+    try:
+        return TorchGraph(loaded)
+    except (ArtifactError, LookupError) as error:
+        raise _refused(model, error) from error
+
+
+def _prove(network: nn.Module, model: Path, spec: TeacherSpec, runtime: Network | None) -> None:
+    """Let torch embed two images: operators of others may be of a form that torch lacks, or mean something else."""
+    shape = (2, spec.images.height, spec.images.width, 3)
+    planes = spec.normalise(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    try:
+        with torch.inference_mode():
+            rows = network(torch.from_numpy(planes)).float().flatten(1).numpy()
+            # A device without memory: constants that stay on the CPU must not meet images that do not.
+            copy.deepcopy(network).to("meta")(torch.empty(planes.shape, device="meta"))
+    except Exception as error:  # whatever the first operator that does not fit leads to
+        raise _refused(model, error) from error
+    if rows.shape != (2, spec.images.embedding_dim) or not np.isfinite(rows).all():
+        raise _refused(model, f"it gives {rows.shape} for 2 images, or no finite numbers")
+    if runtime is not None:
+        wanted = runtime(planes).reshape(rows.shape)
+        lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(wanted, axis=1)
+        cosine = float(((rows * wanted).sum(axis=1) / np.maximum(lengths, 1e-12)).min())
+        if not cosine >= LEAST_COSINE:
+            raise _refused(
+                model, f"it embeds otherwise than the runtime of such files, smallest cosine {cosine:.4f}"
+            )
+
+
+def _refused(model: Path, reason: object) -> ConfigError:
+    text = " ".join(str(reason).split())
+    return ConfigError(f"teacher {model} cannot be computed by torch ({text}); leave teacher_view at plain")

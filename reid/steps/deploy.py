@@ -24,6 +24,7 @@ from reid.timing.machine import cpu_name
 __all__ = ["SPEC_FILE", "Deployed", "export_float", "input_spec", "quantize_export"]
 
 SPEC_FILE = "input_spec.json"
+EXPORT_VERSION, QUANTIZE_VERSION = 3, 5
 PARITY_IMAGES = 32
 
 
@@ -64,7 +65,7 @@ def export_float(work: Workshop, data: TrialData, network: Network) -> Deployed:
         "runtime": work.config.target.runtime,
         "device": work.config.target.device,
     }
-    folder, key = work.stage("export", 3, parameters, (network.key,), compute)
+    folder, key = work.stage("export", EXPORT_VERSION, parameters, (network.key,), compute)
     work.checks |= read_json(folder / "checks.json")
     return Deployed(artifact=Artifact.of(folder / MODEL_FILE, spec, "fp32"), folder=folder, key=key)
 
@@ -92,7 +93,9 @@ def quantize_export(work: Workshop, data: TrialData, exported: Deployed, network
         write_json(folder / SPEC_FILE, spec.to_dict())
         write_json(folder / "layers.json", layers)
 
-    folder, key = work.stage("quantize", 5, _parameters(config), (exported.key, data.key), compute)
+    folder, key = work.stage(
+        "quantize", QUANTIZE_VERSION, _parameters(config), (exported.key, data.key), compute
+    )
     _note(work, folder)
     artifact = Artifact.of(folder / MODEL_FILE, spec, config.quantization)
     return Deployed(artifact=artifact, folder=folder, key=key)
@@ -155,7 +158,9 @@ def _write_trained(
     work: Workshop, data: TrialData, exported: Deployed, network: Network, folder: Path
 ) -> Layers:
     config = work.config
-    trained = train_quantized(work, data, exported.artifact, network, _parameters(config))
+    # The file that is trained is made by both stages, so what changes them changes it.
+    parameters = _parameters(config) | {"versions": [EXPORT_VERSION, QUANTIZE_VERSION]}
+    trained = train_quantized(work, data, exported.artifact, network, parameters)
     write_atomic(folder / MODEL_FILE, (trained / MODEL_FILE).read_bytes())
     write_json(folder / "curve.json", read_json(trained / "curve.json"))
     with work.lock.shared():

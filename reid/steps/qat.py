@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from reid.config import TrialConfig
@@ -27,7 +28,6 @@ from reid.steps.dense import Network, fit
 from reid.steps.teach import teach_by_network
 from reid.steps.workshop import CHECKPOINT, Workshop
 from reid.timing.machine import int8_saturates
-from reid.train import embed
 
 __all__ = [
     "FLOAT_NORMS",
@@ -117,7 +117,7 @@ def train_quantized(
         curve = fit(work, student, data, "qat", folder / CHECKPOINT, taught=taught)
         with work.lock.shared():
             layers = write_quantized(student.write(), exported.spec, "int8-qat", folder / MODEL_FILE)
-            embedded = embed(student, data.query_images[:CHECK_IMAGES])
+            embedded = _embedded(student, exported, data.query_images[:CHECK_IMAGES])
         write_with(folder / EMBEDDED, lambda path: np.save(path, embedded, allow_pickle=False))
         write_json(folder / "curve.json", curve)
         write_json(folder / "layers.json", layers)
@@ -143,3 +143,11 @@ def check_trained(runtime: Runtime, images: NDArray[np.uint8], trained: Path) ->
             f"at least {LEAST_INT8_COSINE} wanted"
         )
     return cosine
+
+
+def _embedded(student: GraphNetwork, exported: Artifact, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    student.eval()
+    with torch.inference_mode():
+        # As the runtime gets them: the last bit of a pixel decides how it is rounded.
+        rows: NDArray[np.float32] = student(torch.from_numpy(exported.spec.normalise(images))).numpy()
+    return rows

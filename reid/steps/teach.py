@@ -11,6 +11,7 @@ Source of the latter: Beyer et al., Knowledge distillation: A good teacher is pa
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -91,7 +92,7 @@ def check_teacher(config: TrialConfig) -> None:
             "add one such as 0.5*distill-distance, or leave teacher out"
         )
     if config.teacher != DENSE:
-        check = check_teacher_file if config.teacher_view == "plain" else live_teacher
+        check = check_teacher_file if config.teacher_view == "plain" else _check_live
         check(config.teacher, spec=config.teacher_spec, backbone=config.teacher_backbone)
         return
     if config.teacher_spec is not None or config.teacher_backbone is not None:
@@ -228,6 +229,12 @@ def _check_view(config: TrialConfig, losses: Sequence[str]) -> None:
         raise ConfigError(f"teacher_view {config.teacher_view} needs a teacher; set teacher too")
 
 
+@cache
+def _check_live(path: str, *, spec: str | None, backbone: str | None) -> None:
+    """Refuse what `live_teacher` does; once for a file, as every corner of a space asks."""
+    live_teacher(path, spec=spec, backbone=backbone)
+
+
 def _teach_by_file(work: Workshop, data: TrialData, path: str) -> NDArray[np.float32]:
     config = work.config
 
@@ -272,7 +279,11 @@ def teach_by_network(
         return _unit(np.sum([_unit(embed(dense.model, view)) for view in views], axis=0, dtype=np.float32))
 
     def compute(folder: Path) -> None:
-        _write_embeddings(work, data.images, rows, folder)
+        dense.model.to(training_device())
+        try:
+            _write_embeddings(work, data.images, rows, folder)
+        finally:
+            dense.model.to("cpu")
 
     parameters = {"teacher": DENSE} if mirror else {"teacher": DENSE, "mirror": False}
     folder, _ = work.stage("teach", 1, parameters, (dense.key, data.key), compute)

@@ -103,8 +103,8 @@ def _task(recipe: Recipe, images: int) -> dict[str, Any]:
 
 def _differences(content: dict[str, Any], recipe: Recipe, images: int) -> str:
     there, here = content["task"], _task(recipe, images)
-    names = [name for name in here if there.get(name) != here[name]]
-    return ", ".join(f"{name} {there.get(name)!r} there, {here[name]!r} here" for name in names)
+    names = [name for name in {**here, **there} if there.get(name) != here.get(name)]
+    return ", ".join(f"{name} {there.get(name)!r} there, {here.get(name)!r} here" for name in names)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

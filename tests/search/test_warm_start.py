@@ -1,5 +1,6 @@
 """A new study learns from finished ones, and goes on alike when it resumes."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from search.session import search
 from search.simulator.cluster import SimulatedCluster
 from search.simulator.landscape import load_landscape
 from search.simulator.run import simulate
-from search.warm_start import observations, told_before
+from search.warm_start import observations, params_of, told_before
 from spaces import parse_space
 from tests.results.samples import failed_record
 
@@ -79,6 +80,14 @@ def test_fixed_settings_compare_by_what_they_mean(finished: Study, tmp_path: Pat
     other = simulate(tmp_path / "other", alike, TABLE, trials=3, sampler="random").study
     assert len(observations([other], alike, data).taken) == 3
     assert len(observations([other], override(alike, {"flip": 0.25}), data).taken) == 0
+
+
+def test_settings_that_came_after_a_record_were_as_by_default(finished: Study) -> None:
+    record = finished.records()[0]
+    old = dataclasses.replace(record, config={k: v for k, v in record.config.items() if k != "mixup"})
+    assert params_of(old, SPACE, {}) is not None
+    assert params_of(old, SPACE, {"mixup": 0.0}) == params_of(old, SPACE, {})
+    assert params_of(old, SPACE, {"mixup": 0.5}) is None
 
 
 def test_breaking_limits_of_the_other_study_is_no_fault(tmp_path: Path) -> None:

@@ -126,3 +126,33 @@ def test_the_zoos_network_embeds_as_in_openvino(real_data: Path) -> None:
     with torch.inference_mode():
         own = IrGraph(path)(torch.from_numpy(images)).numpy()
     np.testing.assert_allclose(own, open_openvino(path, (256, 128), None, 1)(images), atol=1e-4)
+
+
+def test_flags_are_read_as_old_converters_wrote_them(tmp_path: Path) -> None:
+    function = _Of(
+        lambda x: nn.functional.avg_pool2d(x, 3, 2, 1).mean((2, 3), True) * x.mean((2, 3))[..., None, None]
+    )
+    path = saved(function, tmp_path / "net.xml")
+    expected = both(path)[1]
+    text = path.read_text()
+    assert '"true"' in text
+    assert '"false"' in text
+    path.write_text(text.replace('"true"', '"True"').replace('"false"', '"False"'))
+    np.testing.assert_allclose(both(path)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["Convolution", "AvgPool"])
+def test_padding_that_follows_from_the_size_is_refused(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(3, 4, 3, 2) if kind == "Convolution" else nn.AvgPool2d(3, 2)
+    path = saved(layer, tmp_path / "net.xml")
+    path.write_text(path.read_text().replace('auto_pad="explicit"', 'auto_pad="same_upper"'))
+    with pytest.raises(ConfigError, match="auto_pad same_upper"):
+        both(path)
+
+
+def test_values_that_nothing_reads_any_more_are_dropped(tmp_path: Path) -> None:
+    network = IrGraph(saved(build("osnet_x0_25", 2), tmp_path / "net.xml"))
+    done = [name for names in network._done for name in names]
+    assert len(done) == len(set(done)) > 100
+    assert network._embedding not in done

@@ -9,9 +9,12 @@ import onnx
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from reid.errors import ConfigError
 from reid.models import build
+from reid.quantize import quantize
+from reid.runtime.foreign import Network, as_function, open_onnx
 from reid.runtime.teacher import Teacher, live_teacher, open_teacher
 from reid.runtime.torch_teacher import TorchTeacher
 from reid.train import normalise_batch
@@ -81,35 +84,108 @@ def test_batches_of_another_size_are_resized(tmp_path: Path) -> None:
     assert cosines.min() > 0.999  # Pillow rounds to whole pixel values
 
 
-def test_on_a_gpu_a_teacher_runs_in_torch_and_else_in_its_runtime(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_a_gpu_a_teacher_runs_in_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tiny_artifact(tmp_path).path
     images = people(3)
     expected = torch_embeddings(tiny_network(), images)
+    seen: list[str] = []
 
-    def no_runtime(*_: object) -> None:
-        raise AssertionError("opened on the CPU")
+    def watched(network: nn.Module, device: str) -> Network:
+        seen.append(device)
+        return as_function(network, device)
 
-    with monkeypatch.context() as patched:
-        patched.setattr("reid.runtime.teacher.open_onnx", no_runtime)
-        # Any name but "cpu" asks for torch; here it has a CPU only, by its other name.
-        np.testing.assert_allclose(open_teacher(path, device="cpu:0").embed(images), expected, atol=1e-5)
-    foreign = onnx.load(path)
-    foreign.graph.node[0].op_type = "Relu6"
-    onnx.save(foreign, tmp_path / "strange.onnx")
-    with pytest.raises(ConfigError, match=r"strange\.onnx"):
-        open_teacher(tmp_path / "strange.onnx", device="cpu:0")
+    monkeypatch.setattr("reid.runtime.teacher.as_function", watched)
+    # Any name but "cpu" asks for torch; here it has a CPU only, by its other name.
+    np.testing.assert_allclose(open_teacher(path, device="cpu:0").embed(images), expected, atol=1e-5)
+    assert seen == ["cpu:0"]
 
 
-def test_what_torch_cannot_compute_is_refused_in_one_line(tmp_path: Path) -> None:
-    path = tiny_artifact(tmp_path).path
-    model = onnx.load(path)
-    model.graph.node[0].op_type = "Cosh"
-    onnx.save(model, path)
-    with pytest.raises(ConfigError, match=r"model\.onnx cannot be computed by torch: .*Cosh") as caught:
+def _graph(
+    path: Path, nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], batch: int | str = "N"
+) -> Path:
+    """An ONNX file of images 32 x 16 that no exporter of ours would write, with its specification."""
+    stored = [onnx.numpy_helper.from_array(values, name) for name, values in constants.items()]
+    ports = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("in", [batch, 3, HEIGHT, WIDTH]), ("out", None))
+    ]
+    graph = onnx.helper.make_graph(nodes, "graph", ports[:1], ports[1:], stored)
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), path)
+    spec = {"height": HEIGHT, "width": WIDTH, "mean": [0, 0, 0], "std": [1, 1, 1]}
+    with_width = {**spec, "embedding_dim": open_onnx(path, (HEIGHT, WIDTH), None, 1)(_planes(1)).size}
+    path.with_suffix(".input_spec.json").write_text(json.dumps(with_width))
+    return path
+
+
+def _planes(count: int) -> np.ndarray:
+    return np.random.default_rng(0).random((count, 3, HEIGHT, WIDTH), dtype=np.float32)
+
+
+_WEIGHT = {"w": np.random.default_rng(2).normal(size=(4, 3, 3, 3)).astype(np.float32)}
+_POOLED = [onnx.helper.make_node("GlobalAveragePool", ["c"], ["out"])]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "batch"),
+    [
+        ([onnx.helper.make_node("Cosh", ["in"], ["c"]), *_POOLED], {}, "N"),
+        (
+            [
+                onnx.helper.make_node("Conv", ["in", "w"], ["c"], auto_pad="SAME_UPPER", strides=[2, 2]),
+                *_POOLED,
+            ],
+            _WEIGHT,
+            "N",
+        ),
+        (
+            [
+                onnx.helper.make_node("GlobalAveragePool", ["in"], ["c"]),
+                onnx.helper.make_node("Reshape", ["c", "s"], ["out"]),
+            ],
+            {"s": np.array([1, -1], dtype=np.int64)},
+            1,
+        ),
+    ],
+    ids=["operator", "padding", "fixed batch"],
+)
+def test_what_torch_cannot_compute_runs_on_the_cpu_and_cannot_look_on(
+    nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], batch: int | str, tmp_path: Path
+) -> None:
+    path = _graph(tmp_path / "strange.onnx", nodes, constants, batch)
+    images = colours(3)
+    np.testing.assert_array_equal(
+        open_teacher(path, device="cpu:0").embed(images), open_teacher(path).embed(images)
+    )
+    with pytest.raises(
+        ConfigError, match=r"strange\.onnx cannot be computed by torch \(.*teacher_view at plain"
+    ) as caught:
         live_teacher(path)
     assert "\n" not in str(caught.value)
+
+
+def test_an_int8_file_teaches_from_its_runtime_only(tmp_path: Path) -> None:
+    source = tiny_artifact(tmp_path)
+    (tmp_path / "int8").mkdir()
+    images = people(8)
+    path = quantize(source, "int8-static", images, tmp_path / "int8" / "model.onnx").path
+    expected = open_teacher(path).embed(images)
+    np.testing.assert_array_equal(open_teacher(path, device="cpu:0").embed(images), expected)
+    with pytest.raises(ConfigError, match=r"cannot be computed by torch .*integers"):
+        live_teacher(path)
+
+
+def test_contradictions_of_the_specification_are_refused_as_on_the_cpu(tmp_path: Path) -> None:
+    model = channel_means(tmp_path / "net.onnx", outputs=("a", "b"))
+    spec = {"height": HEIGHT, "width": WIDTH, "mean": [0, 0, 0], "std": [1, 1, 1], "embedding_dim": 3}
+    for wrong, message in (
+        ({}, "several outputs"),
+        ({"output": "b", "height": 64}, "takes float32 .* but its specification says"),
+        ({"output": "b", "embedding_dim": 4}, r"it gives \(2, 3\) for 2 images"),
+    ):
+        model.with_suffix(".input_spec.json").write_text(json.dumps(spec | wrong))
+        with pytest.raises(ConfigError, match=message):
+            live_teacher(model)
 
 
 def test_a_network_in_training_mode_is_put_to_work(tmp_path: Path) -> None:

@@ -399,3 +399,11 @@ def test_a_watched_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
 def test_blends_have_no_identity_to_learn() -> None:
     with pytest.raises(ConfigError, match=r"mixup blends .*: leave out softmax, triplet or set mixup to 0"):
         replace(RECIPE, loss="softmax+triplet+distill-embedding", mixup=0.1)
+
+
+def test_a_checkpoint_with_blends_is_not_gone_on_with_without(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "epoch.ckpt"
+    blended = replace(DISTILLED, mixup=0.5)
+    train(network(), IMAGES, LABELS, blended, teacher=TAUGHT, live=means_of, checkpoint=checkpoint)
+    with pytest.raises(ConfigError, match=r"of another training \(mixup 0\.5 there, None here\)"):
+        train(network(), IMAGES, LABELS, DISTILLED, teacher=TAUGHT, checkpoint=checkpoint)
