@@ -1,8 +1,10 @@
 """Teachers as torch modules: beside the student on its device, seeing the very pixels that the student sees."""
 
 import copy
+from collections.abc import Callable
 from importlib.util import find_spec as find_module
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -12,7 +14,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from reid.data.normalize import MEAN, STD
-from reid.errors import ArtifactError, ConfigError
+from reid.errors import ConfigError
 from reid.runtime.foreign import Network, image_input, open_onnx, open_openvino
 from reid.runtime.ir import IrGraph
 from reid.runtime.operators import attributes_of
@@ -21,6 +23,8 @@ from reid.runtime.teacher_spec import TeacherSpec
 from reid.runtime.torch_graph import TorchGraph
 
 __all__ = ["TorchTeacher", "torch_network"]
+
+_Graph = TypeVar("_Graph", bound=nn.Module)
 
 
 class TorchTeacher(nn.Module):
@@ -68,6 +72,8 @@ class TorchTeacher(nn.Module):
 def torch_network(model: Path, spec: TeacherSpec) -> nn.Module:
     """A teacher's network out of an ONNX file or an OpenVINO IR, on the CPU, proven to embed as its runtime does.
 
+    An IR is compared where OpenVINO is installed; else only shape and finiteness are looked at.
+
     Args:
         model: as `reid.runtime.teacher.teacher_model` gives it.
         spec: what it is given, and the name of its output.
@@ -79,11 +85,11 @@ def torch_network(model: Path, spec: TeacherSpec) -> nn.Module:
     runtime: Network | None = None
     if model.suffix == ".onnx":
         runtime = open_onnx(model, size, spec.output, 1)
-        network: nn.Module = _of_onnx(model, spec.output)
+        network: nn.Module = _read(model, lambda: _of_onnx(model, spec.output))
     else:
         if find_module("openvino") is not None:
             runtime = open_openvino(model, size, spec.output, 1)
-        network = graph = IrGraph(model, spec.output)
+        network = graph = _read(model, lambda: IrGraph(model, spec.output))
         image_input(model, graph.ports, size)
     _prove(network.eval(), model, spec, runtime)
     return network
@@ -100,9 +106,15 @@ def _of_onnx(model: Path, output: str | None) -> TorchGraph:
         if isinstance(value, Tensor):
             loaded.graph.initializer.append(numpy_helper.from_array(value.numpy(), node.output[0]))
             loaded.graph.node.remove(node)
+    return TorchGraph(loaded)
+
+
+def _read(model: Path, read: Callable[[], _Graph]) -> _Graph:
     try:
-        return TorchGraph(loaded)
-    except (ArtifactError, LookupError) as error:
+        return read()
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever a form that only other exporters write leads to
         raise _refused(model, error) from error
 
 
@@ -120,7 +132,9 @@ def _prove(network: nn.Module, model: Path, spec: TeacherSpec, runtime: Network 
     if rows.shape != (2, spec.images.embedding_dim) or not np.isfinite(rows).all():
         raise _refused(model, f"it gives {rows.shape} for 2 images, or no finite numbers")
     if runtime is not None:
-        wanted = runtime(planes).reshape(rows.shape)
+        wanted = runtime(planes).reshape(len(planes), -1)
+        if wanted.shape != rows.shape:
+            raise _refused(model, f"it gives {rows.shape}, its runtime {wanted.shape}")
         lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(wanted, axis=1)
         cosine = float(((rows * wanted).sum(axis=1) / np.maximum(lengths, 1e-12)).min())
         if not cosine >= LEAST_COSINE:
@@ -131,4 +145,7 @@ def _prove(network: nn.Module, model: Path, spec: TeacherSpec, runtime: Network 
 
 def _refused(model: Path, reason: object) -> ConfigError:
     text = " ".join(str(reason).split())
-    return ConfigError(f"teacher {model} cannot be computed by torch ({text}); leave teacher_view at plain")
+    mend = "leave teacher_view at plain"
+    if model.suffix == ".xml" and find_module("openvino") is None:
+        mend += " and install OpenVINO: pip install -c constraints.txt -e '.[openvino]'"
+    return ConfigError(f"teacher {model} cannot be computed by torch ({text}); {mend}")

@@ -164,7 +164,8 @@ def fit(
     teacher, live = taught, None
     if taught is None:
         teacher = teach(work, data, loss=recipe.loss, dense=dense)
-        live = watch(work.config, data, recipe.loss, dense)
+        with work.lock.shared():
+            live = watch(work.config, data, recipe.loss, dense)
     device = training_device()
     model.to(device)
     try:

@@ -281,7 +281,9 @@ def teach_by_network(
     def compute(folder: Path) -> None:
         dense.model.to(training_device())
         try:
-            _write_embeddings(work, data.images, rows, folder)
+            # The shortened floats of tensor cores would make embeddings depend on the machine.
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                _write_embeddings(work, data.images, rows, folder)
         finally:
             dense.model.to("cpu")
 

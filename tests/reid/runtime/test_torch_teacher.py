@@ -146,8 +146,18 @@ _POOLED = [onnx.helper.make_node("GlobalAveragePool", ["c"], ["out"])]
             {"s": np.array([1, -1], dtype=np.int64)},
             1,
         ),
+        (
+            [
+                onnx.helper.make_node("QuantizeLinear", ["w", "scales", "zeros"], ["q"], axis=0),
+                onnx.helper.make_node("DequantizeLinear", ["q", "scales", "zeros"], ["f"], axis=0),
+                onnx.helper.make_node("Conv", ["in", "f"], ["c"]),
+                *_POOLED,
+            ],
+            {**_WEIGHT, "scales": np.full(4, 0.1, np.float32), "zeros": np.zeros(4, np.int8)},
+            "N",
+        ),
     ],
-    ids=["operator", "padding", "fixed batch"],
+    ids=["operator", "padding", "fixed batch", "grids of channels"],
 )
 def test_what_torch_cannot_compute_runs_on_the_cpu_and_cannot_look_on(
     nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], batch: int | str, tmp_path: Path
