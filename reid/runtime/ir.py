@@ -154,6 +154,13 @@ def _result(root: ElementTree.Element, layers: Sequence[_Layer], name: str | Non
             value = f"{layer.attrib['id']}:{port.attrib['id']}"
             if value in results and name in (*port.attrib.get("names", "").split(","), layer.attrib["name"]):
                 return value
+    known = ", ".join(
+        layer.attrib["name"] for layer in root.iter("layer") if layer.attrib["type"] == "Result"
+    )
+    if name is None:
+        raise ValueError(
+            f"it has several outputs or none ({known}); name one by the key output of teacher_spec"
+        )
     raise ValueError(f"it has no output {name!r}")
 
 

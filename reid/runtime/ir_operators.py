@@ -55,14 +55,17 @@ def _conv(inputs: Inputs, given: Given) -> Tensor:
     )
 
 
-def _demand_explicit(given: Given) -> None:
-    if given.get("auto_pad", "explicit") != "explicit":
-        raise ConfigError(f"auto_pad {given['auto_pad']} of OpenVINO has no counterpart in torch")
+def _pads(given: Given) -> tuple[list[int], list[int]]:
+    """At the beginning and at the end of height and width."""
+    kind = given.get("auto_pad", "explicit")
+    if kind not in ("explicit", "valid"):
+        raise ConfigError(f"auto_pad {kind} of OpenVINO has no counterpart in torch")
+    begin, end = numbers_in(given["pads_begin"]), numbers_in(given["pads_end"])
+    return (begin, end) if kind == "explicit" else ([0] * len(begin), [0] * len(end))
 
 
 def _padded(images: Tensor, given: Given, value: float = 0.0) -> Tensor:
-    _demand_explicit(given)
-    (top, left), (bottom, right) = numbers_in(given["pads_begin"]), numbers_in(given["pads_end"])
+    (top, left), (bottom, right) = _pads(given)
     return F.pad(images, (left, right, top, bottom), value=value) if top + left + bottom + right else images
 
 
@@ -78,8 +81,7 @@ def _max_pool(inputs: Inputs, given: Given) -> Tensor:
 
 
 def _avg_pool(inputs: Inputs, given: Given) -> Tensor:
-    begin, end = numbers_in(given["pads_begin"]), numbers_in(given["pads_end"])
-    _demand_explicit(given)
+    begin, end = _pads(given)
     if begin != end:
         raise ConfigError("an average pool of OpenVINO with uneven padding has no counterpart in torch")
     return F.avg_pool2d(
@@ -94,7 +96,7 @@ def _avg_pool(inputs: Inputs, given: Given) -> Tensor:
 
 def _rounds_up(given: Given) -> bool:
     rounding = given.get("rounding_type", "floor")
-    if rounding == "ceil" and any(numbers_in(given["pads_begin"])):
+    if rounding == "ceil" and any(_pads(given)[0]):
         raise ConfigError("a padded pool of OpenVINO that rounds up has no counterpart in torch")
     return rounding != "floor"
 

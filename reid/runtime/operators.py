@@ -28,15 +28,17 @@ def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
     }
 
 
-def _demand_explicit(given: Attributes) -> None:
-    if given.get("auto_pad", b"NOTSET") != b"NOTSET":
-        raise ArtifactError(f"auto_pad {given['auto_pad'].decode()} has no counterpart in torch")
+def _pads(given: Attributes) -> list[int]:
+    """At the beginning of height and width, then at their end."""
+    kind = given.get("auto_pad", b"NOTSET")
+    if kind not in (b"NOTSET", b"VALID"):
+        raise ArtifactError(f"auto_pad {kind.decode()} has no counterpart in torch")
+    return list(given.get("pads", [0, 0, 0, 0])) if kind == b"NOTSET" else [0, 0, 0, 0]
 
 
 def _conv(inputs: Inputs, given: Attributes) -> Tensor:
-    _demand_explicit(given)
     images, weight, *bias = inputs
-    pads = list(given.get("pads", [0, 0, 0, 0]))
+    pads = _pads(given)
     half = len(pads) // 2
     strides, dilations = given.get("strides", [1, 1]), given.get("dilations", [1, 1])
     if pads[:half] != pads[half:]:
@@ -69,8 +71,7 @@ def _batch_norm(inputs: Inputs, given: Attributes) -> Tensor:
 
 
 def _max_pool(inputs: Inputs, given: Attributes) -> Tensor:
-    _demand_explicit(given)
-    pads = list(given.get("pads", [0, 0, 0, 0]))
+    pads = _pads(given)
     values = F.pad(inputs[0], _torch_pads(pads), value=float("-inf")) if any(pads) else inputs[0]
     return F.max_pool2d(
         values,
@@ -83,8 +84,7 @@ def _max_pool(inputs: Inputs, given: Attributes) -> Tensor:
 
 
 def _average_pool(inputs: Inputs, given: Attributes) -> Tensor:
-    _demand_explicit(given)
-    pads = list(given.get("pads", [0, 0, 0, 0]))
+    pads = _pads(given)
     half = len(pads) // 2
     if pads[:half] != pads[half:]:
         raise ArtifactError("an average pool with uneven padding has no counterpart in torch")

@@ -166,8 +166,7 @@ def fit(
         teacher = teach(work, data, loss=recipe.loss, dense=dense)
         with work.lock.shared():
             live = watch(work.config, data, recipe.loss, dense)
-    device = training_device()
-    model.to(device)
+    model.to(training_device())
     try:
         curve = train(
             model,
@@ -180,7 +179,7 @@ def fit(
             on_epoch=report,
             on_step=partial(work.watcher.step, stage),
             teacher=teacher,
-            live=live.to(device) if live else None,
+            live=live,
             validate=partial(_validation_mean_ap, work, data),
         )
     finally:

@@ -72,8 +72,7 @@ class _Practice:
         recipe = recipe_of(config, "finetune")
         teacher = teach(work, data, loss=recipe.loss, dense=dense)
         live = watch(config, data, recipe.loss, dense)
-        device = training_device()
-        twin.to(device).train()
+        twin.to(training_device()).train()
         self.steps, self.learning_rate = config.nni_steps, config.finetune_learning_rate
         self._stepper = Stepper(
             twin,
@@ -82,7 +81,7 @@ class _Practice:
             recipe,
             work.lock.shared,
             teacher,
-            live.to(device) if live else None,
+            live,
             lambda progress: None,
         )
         self._generator = torch.Generator().manual_seed(config.seed)

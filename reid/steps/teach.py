@@ -143,7 +143,7 @@ def training_device() -> str:
 
 
 def watch(config: TrialConfig, data: TrialData, loss: str, dense: Trained | None) -> TorchTeacher | None:
-    """The teacher that embeds each augmented batch, on the CPU; None where none is to.
+    """The teacher that embeds each augmented batch, on the device of trainings; None where none is to.
 
     Args:
         config: names the teacher and its view.
@@ -159,8 +159,9 @@ def watch(config: TrialConfig, data: TrialData, loss: str, dense: Trained | None
     if config.teacher == DENSE and dense is not None:
         height, width = data.images.shape[1:3]
         network = copy.deepcopy(dense.model)
-        return TorchTeacher(network, own_spec(height, width, network.embedding_dim))
-    return live_teacher(config.teacher, spec=config.teacher_spec, backbone=config.teacher_backbone)
+        return TorchTeacher(network, own_spec(height, width, network.embedding_dim)).to(training_device())
+    teacher = live_teacher(config.teacher, spec=config.teacher_spec, backbone=config.teacher_backbone)
+    return teacher.to(training_device())
 
 
 def teacher_parameters(config: TrialConfig) -> dict[str, Any]:

@@ -156,3 +156,13 @@ def test_values_that_nothing_reads_any_more_are_dropped(tmp_path: Path) -> None:
     done = [name for names in network._done for name in names]
     assert len(done) == len(set(done)) > 100
     assert network._embedding not in done
+
+
+def test_no_padding_by_another_name(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    path = saved(nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.AvgPool2d(3, 2)), tmp_path / "net.xml")
+    expected = both(path)[1]
+    path.write_text(path.read_text().replace('auto_pad="explicit"', 'auto_pad="valid"'))
+    own, theirs = both(path)
+    np.testing.assert_allclose(own, theirs, atol=1e-5)
+    np.testing.assert_allclose(own, expected, atol=1e-5)
