@@ -18,6 +18,8 @@ from tests.contract.runtime import RuntimeContract
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 class TestTorchCuda(RuntimeContract):
     target = Target(runtime="torch-cuda", device="cuda:0")
+    # cuDNN takes other kernels for other batches: 1.75e-5 on an H200.
+    batch_atol = 1e-4
 
 
 @pytest.mark.parametrize(("scheme", "least"), [("fp32", 0.999999), ("fp16", 0.999), ("bf16", 0.999)])
