@@ -135,7 +135,7 @@ class TrialConfig(PruningSettings):
         dataset: name in `reid.data.DATASETS`.
         validation_share: share of the training identities held out for validation, in (0, 1).
         input_size: (height, width) in pixels.
-        backbone: name in `reid.models.BACKBONES`.
+        backbone: name in `reid.models.BACKBONES`, or "package.module:function" of a network of one's own.
         weights: state dict to start from, as `reid.models.build` takes it, or None for random weights.
         head: this and the next eight are `reid.models.NetworkOptions`.
         pooling: see there.

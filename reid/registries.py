@@ -6,7 +6,8 @@ from reid.config import TrialConfig, reject_unknown
 from reid.data import DATASETS
 from reid.errors import ConfigError
 from reid.losses import parse_loss
-from reid.models import BACKBONES, NetworkOptions, demand_input_size
+from reid.models import NetworkOptions, demand_backbone, demand_input_size, demand_runs
+from reid.plugins import is_dotted_path
 from reid.prune import METHODS, demand_nni, method_of, soft_epochs
 from reid.quantize import SCHEMES, demand_offered
 from reid.runtime import RUNTIMES
@@ -39,7 +40,7 @@ def check_names(config: TrialConfig) -> None:
         ConfigError: names the setting, the unknown name and the known ones.
     """
     reject_unknown([config.dataset], DATASETS, "dataset")
-    reject_unknown([config.backbone], BACKBONES, "backbone")
+    demand_backbone(config.backbone)
     reject_unknown([config.method], METHODS, "method")
     soft_epochs(config)
     reject_unknown([config.quantization], SCHEMES, "quantization")
@@ -47,8 +48,11 @@ def check_names(config: TrialConfig) -> None:
     _check_method(config)
     demand_offered(config.quantization, config.target)
     _check_operators(config)
-    network_options(config).demand_offered(config.backbone)
+    options = network_options(config)
+    options.demand_offered(config.backbone)
     demand_input_size(config.backbone, config.input_size)
+    if is_dotted_path(config.backbone):
+        demand_runs(config.backbone, options, config.input_size)
     for loss in (config.loss, config.finetune_loss):
         if loss is not None:
             parse_loss(loss)

@@ -1,5 +1,7 @@
 """Every program in examples/ runs as its head says, in a process of its own."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -10,12 +12,13 @@ import pytest
 
 from reid.evaluate.plugin import load_metric
 from results import commit
+from tests.docs.world import SMALL_TRIAL
 from tests.results.samples import make_study, with_metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 ALONE = ("rank_embeddings", "slim_a_network", "pareto_front", "one_trial")
-NEED_MORE = ("own_metric", "read_a_study")
+NEED_MORE = ("own_metric", "own_network", "read_a_study")
 
 
 def run(name: str, *arguments: object) -> str:
@@ -68,3 +71,29 @@ def test_the_metric_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     ids, cameras = np.array([1, 2]), np.array([0, 0])
     found = metric(query, ids, cameras, gallery, np.array([1, 2, 3]), np.array([1, 1, 1]))
     assert found == pytest.approx(1 - np.sqrt(0.5))
+
+
+@pytest.mark.e2e
+@pytest.mark.ray
+def test_the_network_is_searched_over(tmp_path: Path) -> None:
+    """By the command line, whose workers import it too; then a package of it runs."""
+    data, study = tmp_path / "data", tmp_path / "study"
+    small = {**SMALL_TRIAL, "scope": "inner", "prune_rate": 0.6, "backbone": "own_network:body"}
+    sets = [f"--set={name}={json.dumps(value)}" for name, value in small.items()]
+    few = ["--identities", "12", "--test-identities", "4", "--images-per-camera", "2"]
+    _cli("data", "prepare", "synthetic", "--to", data, *few)
+    _cli("search", "--space", "demo", "--data", data, "--study", study, "--trials", 1, *sets)
+    record = json.loads((study / "trials" / "000000.json").read_text())
+    assert record["status"] in ("complete", "infeasible"), record
+    assert record["config"]["backbone"] == "own_network:body"
+    widths = record["checks"]["widths"]
+    assert {name for name, (width, kept) in widths.items() if kept < width} & {"body.2.conv1", "body.4.conv1"}
+    _cli("pick", study, "--trial", 0, "--out", tmp_path / "package")
+    _cli("verify", tmp_path / "package")
+
+
+def _cli(*arguments: object) -> None:
+    call = [sys.executable, "-m", "search.cli", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": f"{EXAMPLES}{os.pathsep}{ROOT}"}
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr

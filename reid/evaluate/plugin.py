@@ -6,7 +6,6 @@ Features are as embedded, not L2-normalised, with flip, scales and multi-query a
 there. It gives one finite number, or a mapping of names to finite numbers.
 """
 
-import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 from reid.errors import ConfigError
 from reid.evaluate.retrieval import Retrieval
+from reid.plugins import load_function
 
 __all__ = ["Metric", "apply_metric", "load_metric"]
 
@@ -32,29 +32,16 @@ def load_metric(path: str) -> Metric:
         path: "package.module:function".
 
     Raises:
-        ConfigError: the path has another form, the module or function is not there or fails to import, or the
-            function does not take six positional arguments.
+        ConfigError: as in `load_function`, or the function does not take six positional arguments.
     """
-    module_name, colon, name = path.partition(":")
-    if not colon or not all(part.isidentifier() for part in (*module_name.split("."), name)):
-        raise ConfigError(f"a metric is named package.module:function, got {path!r}")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # whatever a stranger's module raises
-        raise ConfigError(
-            f"metric {path}: module {module_name} cannot be imported ({type(error).__name__}: {error}); "
-            "is its folder in PYTHONPATH?"
-        ) from error
-    metric = getattr(module, name, None)
-    if not callable(metric):
-        raise ConfigError(f"metric {path}: {module_name} has no function {name}")
+    metric = load_function(path, "metric")
     try:
         inspect.signature(metric).bind(*_ARGUMENTS)
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"metric {path} must take six positional arguments ({', '.join(_ARGUMENTS)}): {error}"
         ) from error
-    return metric  # type: ignore[no-any-return]
+    return metric
 
 
 def apply_metric(metric: Metric, path: str, found: Retrieval) -> dict[str, float]:

@@ -12,9 +12,11 @@ from reid.models.imagenet import fetch, named, weights_key
 from reid.models.network import ReIDNetwork, TrainingOutput
 from reid.models.options import NetworkOptions, demand_input_size
 from reid.models.osnet import OSNet
+from reid.models.own import OwnNetwork, code_key, demand_runs
 from reid.models.resnet import ResNet
 from reid.models.size import ModelSize, count, layer_widths
 from reid.models.weights import WeightReport, copy_weights, load_weights, read_state_dict
+from reid.plugins import is_dotted_path
 
 __all__ = [
     "BACKBONES",
@@ -24,8 +26,11 @@ __all__ = [
     "TrainingOutput",
     "WeightReport",
     "build",
+    "code_key",
     "count",
+    "demand_backbone",
     "demand_input_size",
+    "demand_runs",
     "layer_widths",
     "load_weights",
     "read_state_dict",
@@ -76,7 +81,7 @@ def build(
     """A network by name, in training mode, on the CPU.
 
     Args:
-        name: key of `BACKBONES`.
+        name: key of `BACKBONES`, or "package.module:function" as for `OwnNetwork`.
         num_classes: identities to train on, >= 1.
         weights: file to start from, name of torchvision's weights ("imagenet" for those it recommends), or
             None for random weights. A classifier of other identities, and a head that the file lacks, stay
@@ -92,11 +97,11 @@ def build(
         spectral: temperature of the spectral feature transform.
 
     Raises:
-        ConfigError: unknown name, num_classes below 1, an option out of range or not offered by the backbone,
-            weights that cannot be read, or that are of another backbone, head or pooling.
+        ConfigError: unknown name, a function that builds no network, num_classes below 1, an option out of range or
+            not offered by the backbone, weights that cannot be read, or that are of another backbone, head or pooling.
         ResourceError: weights cannot be downloaded now.
     """
-    reject_unknown([name], BACKBONES, "backbone")
+    demand_backbone(name)
     if num_classes < 1:
         raise ConfigError(f"num_classes must be at least 1, got {num_classes}")
     options = NetworkOptions(
@@ -104,10 +109,25 @@ def build(
         drop_branches=drop_branches, dropout=dropout, spectral=spectral,
     )  # fmt: skip
     options.demand_offered(name)
-    network = BACKBONES[name](num_classes, options)
+    constructor = partial(OwnNetwork, name) if is_dotted_path(name) else BACKBONES[name]
+    network = constructor(num_classes, options)
     if weights is not None:
         _fill(network, name, weights)
     return network
+
+
+def demand_backbone(name: str, setting: str = "backbone") -> None:
+    """Refuse a name that is neither one of ours nor a dotted path.
+
+    Args:
+        name: as for `build`.
+        setting: that names it, for the message.
+
+    Raises:
+        ConfigError: names the known ones.
+    """
+    if not is_dotted_path(name):
+        reject_unknown([name], BACKBONES, setting)
 
 
 def _fill(network: ReIDNetwork, name: str, weights: str | Path) -> None:

@@ -33,11 +33,13 @@ class ReIDNetwork(nn.Module):
         blocks: names of the residual blocks, as `get_submodule` takes them, e.g. "layer1.0".
         classifier: (B, embedding_dim) to logits as in `TrainingOutput`; used in training only.
         renamed: (pattern, replacement) of entries that weight files of others name differently.
+        example_size: (height, width) of images that it takes.
     """
 
     blocks: tuple[str, ...]
     classifier: nn.Module
     renamed: ClassVar[tuple[tuple[str, str], ...]] = ()
+    example_size: tuple[int, int] = (64, 32)
 
     @property
     @abstractmethod

@@ -19,7 +19,6 @@ Role = Literal["writer", "norm", "reader"]
 NORMS = (nn.BatchNorm2d, nn.BatchNorm1d, nn.InstanceNorm2d)
 """Normalisations whose statistics of a channel are that channel's own."""
 
-_EXAMPLE_SIZE = (2, 3, 64, 32)
 _SWIN = torchvision.models.swin_transformer
 
 # What torch-pruning misreads, and a layer that ties the same channels: it takes the outputs of a split in the
@@ -76,7 +75,7 @@ class ChannelGraph:
         self._names: dict[nn.Module, str] = {module: name for name, module in twin.named_modules()}
         with torch.enable_grad():
             self._graph = torch_pruning.DependencyGraph().build_dependency(
-                twin, torch.zeros(_EXAMPLE_SIZE), forward_fn=_classify, verbose=False
+                twin, torch.zeros(2, 3, *model.example_size), forward_fn=_classify, verbose=False
             )
 
     def groups(self) -> Iterator[list[Holding]]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.config import reject_unknown
 from reid.errors import ArtifactError, ConfigError
 from reid.export.artifact import MODEL_FILE
 from reid.runtime.foreign import Network, as_function, load_network, open_onnx, open_openvino, open_state_dict
@@ -225,9 +224,9 @@ def _in_torch(model: Path, spec: TeacherSpec, device: str) -> Network | None:
 
 def _check_backbone(model: Path, backbone: str | None) -> None:
     if backbone is not None and model.suffix in _STATE_DICTS:
-        from reid.models import BACKBONES  # here, so that opening any other teacher does not need torch
+        from reid.models import demand_backbone  # here, so that opening any other teacher does not need torch
 
-        reject_unknown([backbone], BACKBONES, "teacher_backbone")
+        demand_backbone(backbone, "teacher_backbone")
         return
     if backbone is None and model.suffix not in _STATE_DICTS:
         return

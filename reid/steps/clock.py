@@ -9,7 +9,7 @@ from typing import Any
 from reid.config import TrialConfig
 from reid.export import MODEL_FILE, Artifact, export_onnx
 from reid.files import sha256_of
-from reid.models import ReIDNetwork, count, layer_widths
+from reid.models import ReIDNetwork, code_key, count, layer_widths
 from reid.quantize import quantize
 from reid.registries import network_options
 from reid.runtime import open_artifact, version_of
@@ -66,7 +66,7 @@ def time_early(
 def _identity(config: TrialConfig, model: ReIDNetwork, reference: Path | None) -> dict[str, Any]:
     """What decides how fast a network is, as JSON values; weights do not."""
     return {
-        "backbone": config.backbone,
+        "backbone": code_key(config.backbone),
         "options": dataclasses.asdict(network_options(config)),
         "scope": config.scope,
         "widths": layer_widths(model),

@@ -18,7 +18,7 @@ from reid.errors import TrainingDiverged
 from reid.evaluate import evaluate
 from reid.files import read_json, write_atomic, write_json
 from reid.losses import needs_teacher
-from reid.models import ReIDNetwork, build, read_state_dict, weights_key
+from reid.models import ReIDNetwork, build, code_key, read_state_dict, weights_key
 from reid.prune import soft_epochs
 from reid.registries import network_options
 from reid.steps.data import TrialData
@@ -78,7 +78,7 @@ def train_dense(work: Workshop, data: TrialData) -> Network:
         write_json(folder / "curve.json", curve)
 
     parameters = {
-        "backbone": config.backbone,
+        "backbone": code_key(config.backbone),
         "options": dataclasses.asdict(network_options(config)),
         "weights": weights_key(config.backbone, config.weights) if config.weights else None,
         **stage_parameters(config, "dense"),

@@ -15,6 +15,7 @@ from reid.evaluate import Protocol, RankingResult, evaluate
 from reid.evaluate.embedder import open_file
 from reid.evaluate.examine import examine
 from reid.files import read_json, write_json
+from reid.models import code_key
 from reid.registries import network_options
 from reid.runtime import for_embedding, open_artifact
 from reid.steps.data import TrialData
@@ -66,7 +67,7 @@ def untrained_mean_ap(work: Workshop, data: TrialData) -> float:
         write_json(folder / "metrics.json", metrics_of(ranking))
 
     parameters = {
-        "backbone": work.config.backbone,
+        "backbone": code_key(work.config.backbone),
         "options": asdict(network_options(work.config)),
         "seed": work.config.seed,
     }

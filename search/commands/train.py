@@ -39,7 +39,9 @@ def train(
     ] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of stages, shared between runs.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
-    backbone: Annotated[str, _option(_NETWORK, "Network by name.")] = _DEFAULTS.backbone,
+    backbone: Annotated[
+        str, _option(_NETWORK, "Network by name, or module:function of your own.")
+    ] = _DEFAULTS.backbone,
     weights: Annotated[str | None, _option(_NETWORK, "State dict to start from, or imagenet.")] = None,
     input_size: Annotated[str, _option(_NETWORK, "HEIGHTxWIDTH in pixels.")] = "128x64",
     head: Annotated[str, _option(_NETWORK, "default, bnneck, linear or pcb.")] = _DEFAULTS.head,

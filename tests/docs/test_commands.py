@@ -75,6 +75,7 @@ ELSEWHERE = {
     "git clone": "how this folder came about",
     "pip install": "needs the network; tests/results/test_package_alone.py runs a package without this project",
     "kubectl": "needs Kubernetes",
+    "PYTHONPATH=examples": "tests/test_examples.py",
     "python -m benchmarks.teacher": "minutes on the real teacher",
     "(umask 077": "tests/docs/test_cluster.py",
     "export RAY_AUTH_MODE": "tests/docs/test_cluster.py",
