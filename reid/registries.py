@@ -6,10 +6,11 @@ from reid.config import TrialConfig, reject_unknown
 from reid.data import DATASETS
 from reid.errors import ConfigError
 from reid.losses import parse_loss
-from reid.models import NetworkOptions, demand_backbone, demand_input_size, demand_runs
+from reid.models import NetworkOptions, demand_backbone, demand_input_size
 from reid.plugins import is_dotted_path
 from reid.prune import METHODS, demand_nni, method_of, soft_epochs
 from reid.quantize import SCHEMES, demand_offered
+from reid.rehearsal import rehearse
 from reid.runtime import RUNTIMES
 from reid.runtime.graph import demand_graph_timer
 from reid.steps.teach import check_teacher
@@ -52,7 +53,9 @@ def check_names(config: TrialConfig) -> None:
     options.demand_offered(config.backbone)
     demand_input_size(config.backbone, config.input_size)
     if is_dotted_path(config.backbone):
-        demand_runs(config.backbone, options, config.input_size)
+        rehearse(
+            config.backbone, options, config.input_size, None if config.method == "none" else config.scope
+        )
     for loss in (config.loss, config.finetune_loss):
         if loss is not None:
             parse_loss(loss)

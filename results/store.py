@@ -41,7 +41,7 @@ _REQUIRED = (
     "name", "space", "dataset", "objectives", "limits", "target", "protocol", "reference_point", "seed",
     "sampler", "versions",
 )  # fmt: skip
-_OPTIONAL = ("warm_start",)
+_OPTIONAL = ("code", "warm_start")
 _STAMPED = ("schema", "created_at")
 _SUBFOLDERS = ("trials", "artifacts")
 
@@ -53,8 +53,8 @@ def create_study(path: Path | str, definition: Mapping[str, Any]) -> Study:
         path: absent, empty, or left behind by a creation that was broken off.
         definition: name, space, dataset, objectives (metric -> "maximize" or "minimize"), limits, target,
             protocol, reference_point (metric -> number, or None: see `Study.reference_point`), seed, sampler,
-            versions, and perhaps warm_start (observations of other studies); `schema` and `created_at` are added. The
-            order of the objectives is kept.
+            versions, and perhaps warm_start (observations of other studies) and code (of the user's own networks);
+            `schema` and `created_at` are added. The order of the objectives is kept.
 
     Raises:
         ConfigError: there is a study already, the folder holds other things, or the definition is wrong.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reid.errors import ConfigError, StudyDamaged
+from reid.plugins import code_of, is_dotted_path
 from results import Record, Started, Study, create_study, open_study
 from results.store import check_place
 from search.records import library_versions
@@ -135,7 +136,15 @@ def _definition(space: Space, data: Data, seed: int, sampler: str) -> dict[str, 
         "seed": seed,
         "sampler": sampler,
         "versions": library_versions(),
-    }
+    } | ({"code": code} if (code := _code_of(space)) else {})
+
+
+def _code_of(space: Space) -> dict[str, str]:
+    """What tells versions of the user's own networks apart, by their names."""
+    names = {space.fixed.get("backbone"), space.fixed.get("teacher_backbone")}
+    if (searched := space.parameters.get("backbone")) is not None:
+        names |= {*(searched.choice or ())}
+    return {name: code_of(name, "backbone") for name in sorted(map(str, names)) if is_dotted_path(name)}
 
 
 def _check_warm(study: Study, warm_start: Sequence[Mapping[str, Any]]) -> None:
@@ -156,6 +165,13 @@ def _check_same(study: Study, space: Space, data: Data, seed: int | None) -> Non
     for name in sorted({*old.fixed, *space.fixed}):
         _demand(study, f"fixed.{name}", old.fixed.get(name), space.fixed.get(name))
     _check_parameters(study, old.parameters, space.parameters)
+    code = _code_of(space)
+    for name, before in asked.get("code", {}).items():
+        if code.get(name, before) != before:
+            raise ConfigError(
+                f"the file of {name} has changed since {study.path} was begun, and its trials would not compare; "
+                "bring the file back, or name a new study"
+            )
     _demand(study, "files of the dataset", asked["dataset"]["fingerprint"], data.fingerprint)
     if seed is not None:
         _demand(study, "seed", asked["seed"], seed)

@@ -12,16 +12,17 @@ from reid.models.imagenet import fetch, named, weights_key
 from reid.models.network import ReIDNetwork, TrainingOutput
 from reid.models.options import NetworkOptions, demand_input_size
 from reid.models.osnet import OSNet
-from reid.models.own import OwnNetwork, code_key, demand_runs
+from reid.models.own import OwnNetwork, code_key
 from reid.models.resnet import ResNet
 from reid.models.size import ModelSize, count, layer_widths
-from reid.models.weights import WeightReport, copy_weights, load_weights, read_state_dict
+from reid.models.weights import WeightReport, copy_weights, load_weights, read_state_dict, weights_bytes
 from reid.plugins import is_dotted_path
 
 __all__ = [
     "BACKBONES",
     "ModelSize",
     "NetworkOptions",
+    "OwnNetwork",
     "ReIDNetwork",
     "TrainingOutput",
     "WeightReport",
@@ -30,10 +31,10 @@ __all__ = [
     "count",
     "demand_backbone",
     "demand_input_size",
-    "demand_runs",
     "layer_widths",
     "load_weights",
     "read_state_dict",
+    "weights_bytes",
     "weights_key",
 ]
 

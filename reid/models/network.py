@@ -1,6 +1,8 @@
 """What every network of this project offers to training, pruning and export."""
 
+import re
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -56,6 +58,21 @@ class ReIDNetwork(nn.Module):
         Returns:
             Two (B, embedding_dim) tensors, which may be one and the same; neither is L2-normalised.
         """
+
+    def own_names(self, given: Mapping[str, Tensor]) -> dict[str, str]:
+        """What this network calls the entries of a weight file, by their names there.
+
+        Args:
+            given: the file.
+        """
+        own = {}
+        for name in given:
+            renamed = name
+            for pattern, replacement in self.renamed:
+                renamed = re.sub(pattern, replacement, renamed)
+            # A file that has such a name already is not of those that rename.
+            own[name] = name if renamed in given else renamed
+        return own
 
     def judge(self, embedding: Tensor) -> Tensor:
         """Logits of a training step, as in `TrainingOutput`, from (B, embedding_dim) embeddings."""

@@ -1,21 +1,20 @@
 """Networks of the user's own: a function that builds the body, named by a dotted path."""
 
-import hashlib
-import inspect
 from collections import Counter
-from functools import cache
-from pathlib import Path
-from typing import Any, ClassVar, cast
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from reid.errors import ConfigError
+from reid.errors import ConfigError, ReidParetoError, ResourceError
+from reid.memory import lacks_memory
 from reid.models.headed import HeadedNetwork
 from reid.models.options import NetworkOptions
-from reid.plugins import is_dotted_path, load_function
+from reid.plugins import code_of, is_dotted_path, load_function
 
-__all__ = ["OwnNetwork", "code_key", "demand_runs", "repeated_blocks"]
+__all__ = ["OwnNetwork", "code_key", "foreign_code", "repeated_blocks"]
 
 _KIND = "backbone"
 _EXAMPLE = (256, 128)
@@ -25,8 +24,7 @@ class OwnNetwork(HeadedNetwork):
     """A body of the user's with our pooling and head, or with its own embedding.
 
     A body that gives maps (B, C, h, w) gets pooling and head. One that gives vectors (B, D) is a whole network: its
-    vectors are the embedding, and only a classifier is added, for training. Entries of weight files that name no
-    part of the head are the body's.
+    vectors are the embedding, and only a classifier is added, for training.
 
     Args:
         path: "package.module:function"; the function takes no arguments and gives an `nn.Module` from images
@@ -36,30 +34,30 @@ class OwnNetwork(HeadedNetwork):
         num_classes: identities to train on, >= 1.
         options: what is varied.
 
+    Attributes:
+        body_width: channels of its maps, or numbers of its vectors, as it was built.
+
     Raises:
         ConfigError: as in `load_function`; the function fails, or builds something else; a head or a pooling is
             asked for a body that gives vectors.
+        ResourceError: memory, disk or network fail the function.
     """
-
-    renamed: ClassVar[tuple[tuple[str, str], ...]] = (
-        (r"^(?!(?:body|reduce|bottleneck|classifier|pool)\.)", "body."),
-    )
 
     def __init__(self, path: str, num_classes: int, options: NetworkOptions) -> None:
         super().__init__()
+        self._path = path
         self.body = _built(path)
-        self.blocks = tuple(f"body.{name}" for name in _blocks(self.body))
-        height, width = getattr(self.body, "example_size", _EXAMPLE)
-        self.example_size = (int(height), int(width))
-        shape = _shape(self.body, path, self.example_size, training=False)
-        self.body.train()
-        self._gives_maps = len(shape) == 4
+        self.blocks = tuple(f"body.{name}" for name in _blocks(self.body, path))
+        self.example_size = _example_size(self.body, path)
+        shape = self.body_shape(self.example_size, training=False)
+        self.body_width, self._gives_maps = shape[1], len(shape) == 4
         if self._gives_maps:
-            self._attach_head(shape[1], num_classes, options)
+            self._attach_head(self.body_width, num_classes, options)
         else:
             _demand_no_head(path, options)
-            self.classifier = nn.Linear(shape[1], num_classes)
+            self.classifier = nn.Linear(self.body_width, num_classes)
             self._attach_training(options, dropout=0.0)
+        self.train()
 
     @property
     def embedding_dim(self) -> int:
@@ -80,6 +78,37 @@ class OwnNetwork(HeadedNetwork):
         vectors = self.extract(images)
         return vectors, vectors
 
+    def own_names(self, given: Mapping[str, Tensor]) -> dict[str, str]:
+        """A file that we saved has our names; in any other, names of the body's layers are those without "body."."""
+        own = self.state_dict().keys()
+        if any(name in own for name in given if name.startswith("body.")):
+            return {name: name for name in given}
+        return {name: f"body.{name}" if f"body.{name}" in own else name for name in given}
+
+    def body_shape(self, size: tuple[int, int], *, training: bool) -> tuple[int, ...]:
+        """Shape of what the body gives for four images of (height, width); in training its statistics change.
+
+        Raises:
+            ConfigError: it fails, or gives neither maps nor vectors.
+            ResourceError: memory runs out.
+        """
+        self.body.train(training)
+        # As trainings lay images out.
+        images = torch.zeros(4, 3, *size).contiguous(memory_format=torch.channels_last)
+        hint = (
+            "; it must take float32 images on the CPU. Where it takes another size only, set input_size, and its "
+            "attribute example_size, to that (height, width)"
+        )
+        with torch.no_grad(), foreign_code(self._path, f"fails on images of {size[0]}x{size[1]}", hint):
+            found = self.body(images)
+        if not isinstance(found, Tensor) or found.dim() not in (2, 4):
+            given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise ConfigError(
+                f"backbone {self._path} gives {given} in {'training' if training else 'eval'} mode; it must give one "
+                "tensor, maps (B, C, h, w) or vectors (B, D)"
+            )
+        return tuple(found.shape)
+
 
 def code_key(name: str) -> str:
     """What tells a backbone from all others: its name, and for one of the user's own the hash of its source file.
@@ -90,34 +119,7 @@ def code_key(name: str) -> str:
     Raises:
         ConfigError: as in `load_function`.
     """
-    if not is_dotted_path(name):
-        return name
-    source = inspect.getsourcefile(load_function(name, _KIND))
-    content = Path(source).read_bytes() if source else b""
-    return f"{name}@{hashlib.sha256(content).hexdigest()}"
-
-
-@cache
-def demand_runs(path: str, options: NetworkOptions, input_size: tuple[int, int]) -> None:
-    """Refuse a network of the user's own that cannot be trained on images of this size.
-
-    Args:
-        path: "package.module:function".
-        options: as for `OwnNetwork`.
-        input_size: (height, width) in pixels.
-
-    Raises:
-        ConfigError: as in `OwnNetwork`, or it fails on such images, or gives something else in training.
-    """
-    with torch.random.fork_rng([]):
-        body = OwnNetwork(path, 1, options).body
-        calm = _shape(body, path, input_size, training=False)
-        trained = _shape(body, path, input_size, training=True)
-    if trained != calm:
-        raise ConfigError(
-            f"backbone {path} gives {trained[1:]} for an image in training mode and {calm[1:]} in eval mode; "
-            "return the same features in both"
-        )
+    return f"{name}@{code_of(name, _KIND)}" if is_dotted_path(name) else name
 
 
 def repeated_blocks(body: nn.Module) -> tuple[str, ...]:
@@ -137,50 +139,66 @@ def repeated_blocks(body: nn.Module) -> tuple[str, ...]:
     return tuple(found)
 
 
+@contextmanager
+def foreign_code(path: str, what: str, mend: str = "") -> Iterator[None]:
+    """Turn whatever a user's network raises into an error that names it.
+
+    Args:
+        path: of the network.
+        what: it does not do.
+        mend: what to do about it.
+
+    Raises:
+        ConfigError: the network is wrong.
+        ResourceError: memory, disk or network failed it, and may not the next time.
+    """
+    try:
+        yield
+    except ReidParetoError:
+        raise
+    except Exception as error:  # whatever a stranger's code raises
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        kind = ResourceError if isinstance(error, OSError) or lacks_memory(error) else ConfigError
+        raise kind(f"backbone {path} {what} ({reason}){mend}") from error
+
+
 def _is_block(module: nn.Module) -> bool:
     if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
         return False
     return sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in module.modules()) > 1
 
 
-def _blocks(body: nn.Module) -> tuple[str, ...]:
-    """Those that the network names itself, else what looks like them."""
-    given: Any = getattr(body, "blocks", None)
-    named = isinstance(given, list | tuple) and all(isinstance(name, str) for name in given)
-    return tuple(given) if named else repeated_blocks(body)
-
-
 def _built(path: str) -> nn.Module:
-    try:
-        body = load_function(path, _KIND)()
-    except ConfigError:
-        raise
-    except Exception as error:  # whatever a stranger's function raises
-        raise ConfigError(f"backbone {path} failed: {type(error).__name__}: {error}") from error
+    function = load_function(path, _KIND)
+    with foreign_code(path, "cannot be built"):
+        body = function()
     if not isinstance(body, nn.Module):
         raise ConfigError(f"backbone {path} gives {type(body).__name__}; it must give a torch.nn.Module")
     return body.float().cpu()
 
 
-def _shape(body: nn.Module, path: str, size: tuple[int, int], *, training: bool) -> tuple[int, ...]:
-    """Shape of what the body gives for two images; training changes its statistics."""
-    body.train(training)
-    try:
-        with torch.no_grad():
-            found = body(torch.zeros(2, 3, *size))
-    except Exception as error:  # whatever a stranger's network raises
+def _blocks(body: nn.Module, path: str) -> tuple[str, ...]:
+    """Those that the network names itself, else what looks like them."""
+    given: Any = getattr(body, "blocks", None)
+    if given is None or isinstance(given, nn.Module):
+        return repeated_blocks(body)
+    known = {name for name, _ in body.named_modules()}
+    if not isinstance(given, list | tuple) or not all(
+        isinstance(name, str) and name in known for name in given
+    ):
         raise ConfigError(
-            f"backbone {path} fails on images of {size[0]}x{size[1]} "
-            f"({type(error).__name__}: {' '.join(str(error).split())}); set input_size, and an attribute "
-            "example_size of the network, to (height, width) that it takes"
-        ) from error
-    if not isinstance(found, Tensor) or found.dim() not in (2, 4):
-        given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        raise ConfigError(
-            f"backbone {path} gives {given} in {'training' if training else 'eval'} mode; it must give one tensor, "
-            "maps (B, C, h, w) or vectors (B, D)"
+            f"backbone {path}: its attribute blocks must list names of modules of it, got {given!r}"
         )
-    return tuple(found.shape)
+    return tuple(given)
+
+
+def _example_size(body: nn.Module, path: str) -> tuple[int, int]:
+    given: Any = getattr(body, "example_size", _EXAMPLE)
+    if not isinstance(given, list | tuple) or len(given) != 2 or not all(type(side) is int for side in given):
+        raise ConfigError(
+            f"backbone {path}: its attribute example_size must be (height, width), got {given!r}"
+        )
+    return given[0], given[1]
 
 
 def _demand_no_head(path: str, options: NetworkOptions) -> None:

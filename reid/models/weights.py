@@ -1,21 +1,20 @@
 """Reading a state dict into a network, and saying what did not fit."""
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
 
 from reid.errors import ConfigError, ResourceError
 from reid.memory import lacks_memory
 from reid.models.network import ReIDNetwork
 
-__all__ = ["WeightReport", "copy_weights", "load_weights", "read_state_dict"]
+__all__ = ["WeightReport", "copy_weights", "load_weights", "read_state_dict", "weights_bytes"]
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +70,8 @@ def copy_weights(model: ReIDNetwork, given: Mapping[str, Tensor], source: str) -
     Raises:
         ConfigError: no entry at all fits.
     """
-    given, own = _own_names(model, given), model.state_dict()
+    names, own = model.own_names(given), model.state_dict()
+    given = {names[name]: value for name, value in given.items()}
     known = {name: value for name, value in given.items() if name in own}
     fitting = {name: value for name, value in known.items() if value.shape == own[name].shape}
     if not fitting:
@@ -112,15 +112,15 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     return {name.removeprefix("module."): value for name, value in content.items()}
 
 
-def _own_names(model: ReIDNetwork, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors as `model` names them; a file that has such a name already is not of those that rename."""
-    own = {}
-    for name, value in given.items():
-        renamed = name
-        for pattern, replacement in model.renamed:
-            renamed = re.sub(pattern, replacement, renamed)
-        own[name if renamed in given else renamed] = value
-    return own
+def weights_bytes(model: nn.Module) -> bytes:
+    """The state dict of a network as a `.safetensors` file; layers that share a weight each have it."""
+    # By bytes, as safetensors hides why a file cannot be written.
+    return save(
+        {
+            name: value.detach().clone(memory_format=torch.contiguous_format)
+            for name, value in model.state_dict().items()
+        }
+    )
 
 
 def _read(path: Path) -> Any:

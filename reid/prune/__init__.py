@@ -18,11 +18,12 @@ from reid.prune.nni import demand_nni, nni_plan
 from reid.prune.plan import PrunePlan, kept_count
 from reid.prune.rounds import compose, round_rates
 from reid.prune.selection import bafd_local_ranking, bafd_selection
-from reid.prune.slim import slim, slim_difference
+from reid.prune.slim import MAX_SLIM_DIFFERENCE, slim, slim_difference
 from reid.prune.storage import load_slim, save_slim
 from reid.prune.units import PruneUnit, Scope, Span, find_units
 
 __all__ = [
+    "MAX_SLIM_DIFFERENCE",
     "METHODS",
     "Method",
     "PrunePlan",

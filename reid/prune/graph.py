@@ -84,6 +84,8 @@ class ChannelGraph:
         for module, name in self._names.items():
             if name in done or not isinstance(module, nn.Conv2d | nn.Linear) or _logits(name):
                 continue
+            if module not in self._graph.module2node:
+                continue  # the embedding does not need it
             group = self._graph.get_pruning_group(
                 module,
                 self._graph.get_pruner_of_module(module).prune_out_channels,

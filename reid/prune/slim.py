@@ -13,7 +13,10 @@ from reid.models.network import ReIDNetwork
 from reid.prune.plan import PrunePlan
 from reid.prune.units import PruneUnit
 
-__all__ = ["Widen", "slim", "slim_difference"]
+__all__ = ["MAX_SLIM_DIFFERENCE", "Widen", "slim", "slim_difference"]
+
+MAX_SLIM_DIFFERENCE = 1e-4
+"""Largest difference between the embeddings of the slim and the masked network."""
 
 Side = Literal["in", "out"]
 

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import nn
 
 from reid.errors import ConfigError, ResourceError, UnverifiedError
 from reid.files import read_json, write_atomic, write_json
 from reid.models.network import ReIDNetwork
+from reid.models.weights import weights_bytes
 from reid.prune.plan import PrunePlan
 from reid.prune.slim import slim
 
@@ -32,8 +33,7 @@ def save_slim(model: nn.Module, plan: PrunePlan, folder: Path) -> Path:
     Raises:
         ResourceError: the disk is full or read-only.
     """
-    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-    write_atomic(folder / _WEIGHTS, save(weights))  # by bytes: safetensors hides why a file cannot be written
+    write_atomic(folder / _WEIGHTS, weights_bytes(model))
     write_json(folder / _PLAN, plan.to_dict())
     return folder
 

@@ -13,6 +13,7 @@ from reid.errors import ArtifactError
 from reid.files import read_json, write_json
 from reid.models import layer_widths
 from reid.prune import (
+    MAX_SLIM_DIFFERENCE,
     PrunePlan,
     Pruner,
     compose,
@@ -35,8 +36,6 @@ from reid.train import normalise_batch
 
 __all__ = ["Slimmed", "allocate", "compress", "rounding", "slim_as_planned"]
 
-MAX_SLIM_DIFFERENCE = 1e-4
-"""Largest difference between the embeddings of the slim and the masked network (DESIGN: equality invariant)."""
 CHECK_IMAGES = 32
 
 

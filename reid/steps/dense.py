@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save
 from torch import nn
 
 from reid.config import TrialConfig
@@ -18,7 +17,7 @@ from reid.errors import TrainingDiverged
 from reid.evaluate import evaluate
 from reid.files import read_json, write_atomic, write_json
 from reid.losses import needs_teacher
-from reid.models import ReIDNetwork, build, code_key, read_state_dict, weights_key
+from reid.models import ReIDNetwork, build, code_key, read_state_dict, weights_bytes, weights_key
 from reid.prune import soft_epochs
 from reid.registries import network_options
 from reid.steps.data import TrialData
@@ -74,7 +73,7 @@ def train_dense(work: Workshop, data: TrialData) -> Network:
     def compute(folder: Path) -> None:
         model = _build(config, data, config.weights)
         curve = fit(work, model, data, "dense", folder / CHECKPOINT)
-        write_atomic(folder / "model.safetensors", save(model.state_dict()))
+        write_atomic(folder / "model.safetensors", weights_bytes(model))
         write_json(folder / "curve.json", curve)
 
     parameters = {

@@ -25,7 +25,7 @@ from reid.errors import ConfigError
 from reid.evaluate import RankingResult, evaluate
 from reid.files import remove_tree, sha256_of, write_json, write_with
 from reid.losses import demand_mixable, needs_teacher
-from reid.models import ReIDNetwork
+from reid.models import ReIDNetwork, code_key
 from reid.runtime.teacher import Teacher, check_teacher_file, live_teacher, open_teacher, teacher_files
 from reid.runtime.teacher_spec import find_spec, own_spec
 from reid.runtime.torch_teacher import TorchTeacher
@@ -179,7 +179,7 @@ def teacher_parameters(config: TrialConfig) -> dict[str, Any]:
     return {
         "teacher": [sha256_of(file) for file in files],
         "spec": spec.to_dict() if spec else None,
-        "backbone": config.teacher_backbone,
+        "backbone": code_key(config.teacher_backbone) if config.teacher_backbone else None,
         **view,
     }
 

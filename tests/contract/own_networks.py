@@ -4,17 +4,6 @@ from torch import Tensor, nn
 
 from reid.torchvision_compat import torchvision
 
-__all__ = [
-    "ResNet18",
-    "fails",
-    "fixed_size",
-    "gives_a_pair",
-    "gives_nothing",
-    "logits_in_training",
-    "resnet18",
-    "whole",
-]
-
 
 class ResNet18(torchvision.models.ResNet):  # type: ignore[misc,name-defined]
     """torchvision's ResNet-18 up to its last map."""
@@ -85,3 +74,76 @@ def fails() -> nn.Module:
 def _unit(inputs: int, outputs: int) -> nn.Module:
     convolution = nn.Conv2d(inputs, outputs, 3, stride=2 if inputs == 3 else 1, padding=1, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+class _Changed(nn.Module):
+    """A small residual body with one thing changed."""
+
+    def __init__(self, between: nn.Module, *, split: bool = False, flatten: bool = False) -> None:
+        super().__init__()
+        self.stem, self.first, self.between, self.second = _unit(3, 8), _unit(8, 8), between, _unit(8, 8)
+        self.fc = nn.Linear(8, 1000)
+        self._split, self._flatten = split, flatten
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.between(self.first(self.stem(images)))
+        if self._split:
+            one, two = x.split([4, 4], 1)
+            x = one.repeat(1, 2, 1, 1) + two.repeat(1, 2, 1, 1)
+        x = self.second(x)
+        return x.view(len(x), -1) if self._flatten else x
+
+
+def with_an_unused_layer() -> nn.Module:
+    return _Changed(nn.Identity())
+
+
+def with_attention() -> nn.Module:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            rows = x.flatten(2).transpose(1, 2)
+            seen: Tensor = self.attention(rows, rows, rows, need_weights=False)[0]
+            return seen.transpose(1, 2).reshape(x.shape)
+
+    return _Changed(Attention())
+
+
+def with_a_split() -> nn.Module:
+    return _Changed(nn.Identity(), split=True)
+
+
+def with_a_softplus() -> nn.Module:
+    return _Changed(nn.Sequential(nn.BatchNorm2d(8), nn.Softplus()))
+
+
+def with_a_view() -> nn.Module:
+    return _Changed(nn.Identity(), flatten=True)
+
+
+def of_any_width() -> nn.Module:
+    return nn.Sequential(_unit(3, 4), nn.Flatten())
+
+
+def tied() -> nn.Module:
+    unit = _unit(8, 8)
+    return nn.Sequential(_unit(3, 8), unit, unit)
+
+
+def of_a_wrong_example_size() -> nn.Module:
+    network = _unit(3, 4)
+    network.example_size = 128  # type: ignore[assignment]
+    return network
+
+
+def of_wrong_blocks() -> nn.Module:
+    network = _unit(3, 4)
+    network.blocks = ("layer1.0",)  # type: ignore[assignment]
+    return network
+
+
+def without_its_weights() -> nn.Module:
+    raise ConnectionError("the server of the weights does not answer")

@@ -1,5 +1,7 @@
 """Networks of the user's own, against the same network of ours where there is one."""
 
+import hashlib
+import importlib
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from reid.config import TrialConfig
-from reid.errors import ConfigError
-from reid.models import ReIDNetwork, build, code_key, count
+from reid.errors import ConfigError, ResourceError
+from reid.models import ReIDNetwork, build, code_key, count, weights_bytes
 from reid.models.own import repeated_blocks
 from reid.prune import decay, find_units, select, slim, slim_difference
 from reid.registries import check_names
@@ -98,7 +100,19 @@ def test_checking_draws_nothing() -> None:
         ({"backbone": "nowhere:body"}, "module nowhere cannot be imported .* PYTHONPATH"),
         ({"backbone": f"{HERE}:body"}, "own_networks has no function body"),
         ({"backbone": "a-b:c"}, "a backbone is named package.module:function, got 'a-b:c'"),
-        ({"backbone": f"{HERE}:fails"}, "failed: RuntimeError: no licence file"),
+        ({"backbone": f"{HERE}:fails"}, r"cannot be built \(RuntimeError: no licence file\)"),
+        ({"backbone": f"{HERE}:with_a_view", "input_size": (64, 32)}, "fails on images .* view size"),
+        (
+            {"backbone": f"{HERE}:of_any_width"},
+            "gives 8192 numbers for an image of 128x64, and 32768 for one of 256",
+        ),
+        ({"backbone": f"{HERE}:of_a_wrong_example_size"}, r"example_size must be \(height, width\), got 128"),
+        ({"backbone": f"{HERE}:of_wrong_blocks"}, "blocks must list names of modules of it"),
+        ({"backbone": f"{HERE}:with_a_softplus", "scope": "grouped"}, "an activation that does not keep 0"),
+        (
+            {"backbone": f"{HERE}:with_a_split", "scope": "grouped"},
+            "cannot be narrowed .* set method to none",
+        ),
         ({"backbone": f"{HERE}:gives_nothing"}, "gives NoneType; it must give a torch.nn.Module"),
         ({"backbone": f"{HERE}:gives_a_pair"}, "gives tuple in eval mode; it must give one tensor"),
         (
@@ -154,3 +168,57 @@ def test_blocks_are_the_outermost_of_what_is_repeated() -> None:
     assert repeated_blocks(once) == ()
     twice = nn.Sequential(nn.Sequential(Outer(), Inner()), Outer())
     assert repeated_blocks(twice) == ("0.0", "0.1", "1")
+
+
+@pytest.mark.parametrize("name", ["with_a_softplus", "with_a_split"])
+def test_what_cannot_be_narrowed_may_be_trained(name: str) -> None:
+    check_names(TrialConfig(backbone=f"{HERE}:{name}", method="none"))
+
+
+@pytest.mark.parametrize("name", ["with_an_unused_layer", "with_attention"])
+def test_layers_that_lie_aside_do_not_matter(name: str) -> None:
+    check_names(TrialConfig(backbone=f"{HERE}:{name}", scope="grouped"))
+
+
+def test_what_may_pass_is_no_wrong_configuration() -> None:
+    """A ConfigError would be remembered by the cache of stages."""
+    with pytest.raises(ResourceError, match=r"cannot be built .*does not answer"):
+        build(f"{HERE}:without_its_weights", 3)
+
+
+def test_layers_that_share_weights_are_saved(tmp_path: Path) -> None:
+    network = _settled(build(f"{HERE}:tied", 3))
+    (tmp_path / "tied.safetensors").write_bytes(weights_bytes(network))
+    again = build(f"{HERE}:tied", 3, weights=tmp_path / "tied.safetensors").eval()
+    with torch.inference_mode():
+        assert torch.equal(network(_images()), again(_images()))
+
+
+def test_names_of_a_file_that_look_like_those_of_a_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_names_of_a_head.py").write_text(
+        "from torch import nn\n"
+        "def net():\n"
+        "    parts = {'body': nn.Conv2d(3, 4, 3), 'bottleneck': nn.BatchNorm2d(4), 'pool': nn.PReLU()}\n"
+        "    return nn.Sequential(__import__('collections').OrderedDict(parts))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    theirs = importlib.import_module("own_names_of_a_head").net()
+    save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")
+    own = build("own_names_of_a_head:net", 3, weights=tmp_path / "theirs.safetensors")
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(own.state_dict()[f"body.{name}"], value)
+
+
+def test_the_code_is_that_of_the_named_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever decorates the function; and as it was imported."""
+    (tmp_path / "own_decorated.py").write_text(
+        f"import functools, torch\nfrom {HERE} import resnet18\n"
+        "body = torch.no_grad()(resnet18)\npart = functools.partial(resnet18)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    key = code_key("own_decorated:body").partition("@")[2]
+    assert key == hashlib.sha256((tmp_path / "own_decorated.py").read_bytes()).hexdigest()
+    (tmp_path / "own_decorated.py").write_text("changed = True\n")
+    assert code_key("own_decorated:part").partition("@")[2] == key

@@ -1,0 +1,66 @@
+"""A network of the user's own, tried before any work: on images of the trial's size, in training, and narrowed."""
+
+import copy
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from reid.errors import ConfigError
+from reid.models import NetworkOptions, OwnNetwork
+from reid.models.own import foreign_code
+from reid.prune import MAX_SLIM_DIFFERENCE, Scope, decay, find_units, select, slim, slim_difference
+
+__all__ = ["rehearse"]
+
+_RATE = 0.5
+
+
+@cache
+def rehearse(path: str, options: NetworkOptions, input_size: tuple[int, int], scope: Scope | None) -> None:
+    """Refuse a network of the user's own that could not be trained, or narrowed.
+
+    Args:
+        path: "package.module:function".
+        options: as for `reid.models.build`.
+        input_size: (height, width) in pixels.
+        scope: to narrow it in, or None.
+
+    Raises:
+        ConfigError: as in `OwnNetwork`; or it fails on such images, gives other features in training than in use, or
+            is changed by the removal of channels that hold nothing.
+        ResourceError: as in `OwnNetwork`.
+    """
+    with torch.random.fork_rng([]):
+        network = OwnNetwork(path, 2, options)
+        calm, trained = (network.body_shape(input_size, training=mode) for mode in (False, True))
+        if trained != calm:
+            raise ConfigError(
+                f"backbone {path} gives {trained[1:]} for an image in training mode and {calm[1:]} in eval mode; "
+                "return the same features in both"
+            )
+        if calm[1] != network.body_width:
+            sizes = ["x".join(map(str, size)) for size in (input_size, network.example_size)]
+            raise ConfigError(
+                f"backbone {path} gives {calm[1]} numbers for an image of {sizes[0]}, and {network.body_width} for "
+                f"one of {sizes[1]}; pool the map, or set its attribute example_size to input_size"
+            )
+        images = torch.rand(4, 3, *input_size).contiguous(memory_format=torch.channels_last)
+        with foreign_code(path, "fails in training"):
+            network.train()(images)
+        if scope is not None:
+            _narrow(network, path, scope, images)
+
+
+def _narrow(network: OwnNetwork, path: str, scope: Scope, images: Tensor) -> None:
+    with foreign_code(path, "cannot be narrowed", "; set method to none"):
+        units = find_units(network.eval(), scope)
+        plan = select(network, units, {unit.name: _RATE for unit in units}, criterion="l1", round_to=1)
+        masked = copy.deepcopy(network)
+        decay(masked, units, plan, 0.0)
+        difference = slim_difference(masked, slim(masked, plan), plan, images)
+    if not difference <= MAX_SLIM_DIFFERENCE:
+        raise ConfigError(
+            f"backbone {path} cannot be narrowed: without channels that hold nothing its embeddings differ by "
+            f"{difference:.2g}, perhaps by an activation that does not keep 0; set method to none"
+        )

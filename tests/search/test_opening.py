@@ -1,0 +1,44 @@
+"""Studies of networks of the user's own: one study, one version of their code."""
+
+from pathlib import Path
+
+import pytest
+
+from reid import plugins
+from reid.errors import ConfigError
+from search.opening import Data, open_or_create
+from spaces import Space
+from tests.search.conftest import make_space
+
+
+def _open(path: Path, space: Space) -> dict[str, object]:
+    data = Data(name="synthetic", root=path, fingerprint="fake")
+    return dict(open_or_create(path / "study", space, data, seed=None, sampler=None).definition)
+
+
+@pytest.mark.parametrize("place", ["fixed", "searched"])
+def test_a_study_of_changed_code_is_refused(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(plugins, "_CODES", {})
+    name = f"own_code_{place}"
+    (tmp_path / f"{name}.py").write_text("from tests.contract.own_networks import whole as body\n")
+    space = make_space(fixed={"method": "bafd", "backbone": f"{name}:body"})
+    if place == "searched":
+        parameters = make_space().to_dict()["parameters"] | {
+            "backbone": {"choice": ["resnet18", f"{name}:body"]}
+        }
+        space = make_space(fixed={"method": "bafd"}, parameters=parameters)
+    begun = _open(tmp_path, space)
+    assert list(begun["code"]) == [f"{name}:body"]  # type: ignore[call-overload]
+    assert _open(tmp_path, space) == begun
+    with (tmp_path / f"{name}.py").open("a") as file:
+        file.write("# another version\n")
+    plugins._CODES.clear()  # as in another process
+    with pytest.raises(ConfigError, match=f"the file of {name}:body has changed since .* was begun"):
+        _open(tmp_path, space)
+
+
+def test_a_study_of_our_networks_knows_no_code(tmp_path: Path) -> None:
+    assert "code" not in _open(tmp_path, make_space())
