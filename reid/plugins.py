@@ -3,16 +3,18 @@
 import hashlib
 import importlib
 import importlib.util
+import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reid.errors import ConfigError
+from reid.errors import ConfigError, ResourceError
 
-__all__ = ["code_of", "is_dotted_path", "load_function"]
+__all__ = ["code_of", "is_dotted_path", "load_function", "may_pass"]
 
 _CODES: dict[str, str] = {}
-"""By module."""
+"""Hashes of files by module, as they were before the import."""
 
 
 def is_dotted_path(name: str) -> bool:
@@ -29,17 +31,23 @@ def load_function(path: str, kind: str) -> Callable[..., Any]:
 
     Raises:
         ConfigError: the path has another form, or module or function are not there or fail to import.
+        ResourceError: disk or memory fail the import.
     """
-    module_name, name = _parts(path, kind)
-    _code(module_name)
+    module_name, colon, name = path.partition(":")
+    if not colon or not all(part.isidentifier() for part in (*module_name.split("."), name)):
+        raise ConfigError(f"a {kind} is named package.module:function, got {path!r}")
+    code = _CODES.get(module_name) or _hash_of(module_name)
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # whatever a stranger's module raises
         absent = isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}.")
-        raise ConfigError(
+        refusal = ResourceError if may_pass(error) else ConfigError
+        raise refusal(
             f"{kind} {path}: module {module_name} cannot be imported ({type(error).__name__}: {error})"
             + ("; is its folder in PYTHONPATH?" if absent else "")
         ) from error
+    if code is not None:
+        _CODES[module_name] = code
     function = getattr(module, name, None)
     if not callable(function):
         raise ConfigError(f"{kind} {path}: {module_name} has no function {name}")
@@ -47,7 +55,9 @@ def load_function(path: str, kind: str) -> Callable[..., Any]:
 
 
 def code_of(path: str, kind: str) -> str:
-    """SHA-256 of the file of a function's module, as it was when this process first asked for the module.
+    """SHA-256 of the file of a function's module, and of the file that it was written in where that is another.
+
+    As they were when this process first asked for them: who changes a file afterwards goes on with the old code.
 
     Args:
         path: "package.module:function".
@@ -55,32 +65,33 @@ def code_of(path: str, kind: str) -> str:
 
     Raises:
         ConfigError: as in `load_function`, or the module has no file.
+        ResourceError: as in `load_function`.
     """
-    load_function(path, kind)
-    module_name, _ = _parts(path, kind)
-    code = _code(module_name)
-    if code is None:
+    function, module_name = load_function(path, kind), path.partition(":")[0]
+    if module_name not in _CODES:
         raise ConfigError(
             f"{kind} {path}: {module_name} comes from no file, so its versions cannot be told apart"
         )
-    return code
+    while isinstance(function, partial):
+        function = function.func
+    written_in = getattr(inspect.unwrap(function), "__module__", None) or module_name
+    if written_in != module_name and written_in not in _CODES and (code := _hash_of(written_in)):
+        _CODES[written_in] = code
+    codes = [_CODES[name] for name in dict.fromkeys((module_name, written_in)) if name in _CODES]
+    return codes[0] if len(codes) == 1 else hashlib.sha256("".join(codes).encode()).hexdigest()
 
 
-def _parts(path: str, kind: str) -> tuple[str, str]:
-    module_name, colon, name = path.partition(":")
-    if not colon or not all(part.isidentifier() for part in (*module_name.split("."), name)):
-        raise ConfigError(f"a {kind} is named package.module:function, got {path!r}")
-    return module_name, name
+def may_pass(error: BaseException) -> bool:
+    """Whether what a stranger's code raised comes of disk, network or memory, and may not be there the next time."""
+    from reid.memory import lacks_memory  # here, as it needs torch, and a command line may not
+
+    wrong = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
+    return lacks_memory(error) or (isinstance(error, OSError) and not wrong)
 
 
-def _code(module_name: str) -> str | None:
-    """Before it is imported: who changes the file afterwards goes on with the old code under the old hash."""
-    if module_name not in _CODES:
-        try:
-            found = importlib.util.find_spec(module_name)
-        except Exception:  # the import will say it
-            return None
-        if found is None or found.origin is None or not Path(found.origin).is_file():
-            return None
-        _CODES[module_name] = hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()
-    return _CODES[module_name]
+def _hash_of(module_name: str) -> str | None:
+    try:
+        found = importlib.util.find_spec(module_name)
+        return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest() if found and found.origin else None
+    except Exception:  # the import will say it
+        return None

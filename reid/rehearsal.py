@@ -1,10 +1,11 @@
 """A network of the user's own, tried before any work: on images of the trial's size, in training, and narrowed."""
 
 import copy
+import math
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reid.errors import ConfigError
 from reid.models import NetworkOptions, OwnNetwork
@@ -13,7 +14,7 @@ from reid.prune import MAX_SLIM_DIFFERENCE, Scope, decay, find_units, select, sl
 
 __all__ = ["rehearse"]
 
-_RATE = 0.5
+_RATE, _ROUND_TO = 0.5, 8
 
 
 @cache
@@ -45,7 +46,13 @@ def rehearse(path: str, options: NetworkOptions, input_size: tuple[int, int], sc
                 f"backbone {path} gives {calm[1]} numbers for an image of {sizes[0]}, and {network.body_width} for "
                 f"one of {sizes[1]}; pool the map, or set its attribute example_size to input_size"
             )
+        # As trainings lay weights and images out.
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         images = torch.rand(4, 3, *input_size).contiguous(memory_format=torch.channels_last)
+        for norm in (
+            layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)
+        ):
+            norm.momentum = 1.0  # statistics of these images, as after a training
         with foreign_code(path, "fails in training"):
             network.train()(images)
         if scope is not None:
@@ -55,11 +62,17 @@ def rehearse(path: str, options: NetworkOptions, input_size: tuple[int, int], sc
 def _narrow(network: OwnNetwork, path: str, scope: Scope, images: Tensor) -> None:
     with foreign_code(path, "cannot be narrowed", "; set method to none"):
         units = find_units(network.eval(), scope)
-        plan = select(network, units, {unit.name: _RATE for unit in units}, criterion="l1", round_to=1)
+        plan = select(
+            network, units, {unit.name: _RATE for unit in units}, criterion="l1", round_to=_ROUND_TO
+        )
         masked = copy.deepcopy(network)
         decay(masked, units, plan, 0.0)
         difference = slim_difference(masked, slim(masked, plan), plan, images)
-    if not difference <= MAX_SLIM_DIFFERENCE:
+        with torch.inference_mode():
+            largest = float(masked(images).abs().max())
+    if not math.isfinite(largest):
+        raise ConfigError(f"backbone {path} gives infinite or undefined numbers; set method to none")
+    if difference > MAX_SLIM_DIFFERENCE * max(1, largest):
         raise ConfigError(
             f"backbone {path} cannot be narrowed: without channels that hold nothing its embeddings differ by "
             f"{difference:.2g}, perhaps by an activation that does not keep 0; set method to none"

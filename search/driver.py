@@ -189,6 +189,7 @@ class Driver:
             "study": str(self._study.path.resolve()),
             "data_root": str(self._data_root),
             "config": config.to_dict(),
+            "code": self._study.definition.get("code", {}),
             "limits": [
                 {"metric": limit.metric, "operator": limit.operator, "value": limit.value}
                 for limit in self._limits

@@ -141,9 +141,10 @@ def _definition(space: Space, data: Data, seed: int, sampler: str) -> dict[str, 
 
 def _code_of(space: Space) -> dict[str, str]:
     """What tells versions of the user's own networks apart, by their names."""
-    names = {space.fixed.get("backbone"), space.fixed.get("teacher_backbone")}
-    if (searched := space.parameters.get("backbone")) is not None:
-        names |= {*(searched.choice or ())}
+    names = set()
+    for setting in ("backbone", "teacher_backbone"):
+        searched = space.parameters.get(setting)
+        names |= {space.fixed.get(setting), *((searched and searched.choice) or ())}
     return {name: code_of(name, "backbone") for name in sorted(map(str, names)) if is_dotted_path(name)}
 
 

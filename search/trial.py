@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from reid.config import Limit, TrialConfig
-from reid.errors import ResourceError
+from reid.errors import NotHere, ResourceError
 from reid.outcome import TrialOutcome
+from reid.plugins import code_of
 from results import DiskCache
 from results.layout import cache_folder
 from results.record import BASELINE_NUMBER
@@ -26,7 +27,7 @@ def run(job: Job, contact: Contact) -> dict[str, Any]:
     """Run the pipeline for a job of the driver; what the study has cached is taken from there.
 
     Args:
-        job: its payload holds config, study, data_root, limits, reference, kernel_host, kernel_ms_at_start,
+        job: its payload holds config, code, study, data_root, limits, reference, kernel_host, kernel_ms_at_start,
             early_stopping and cache_limit_bytes.
         contact: to the driver: told each step and stage, and asked whether to stop.
 
@@ -35,6 +36,7 @@ def run(job: Job, contact: Contact) -> dict[str, Any]:
 
     Raises:
         ReidParetoError: as `reid.pipeline.run`.
+        NotHere: a network of the user's own is another one here than when the study was begun.
         Stopped: the driver asked for it; finished epochs and stages stay in the cache.
     """
     import torch
@@ -44,6 +46,7 @@ def run(job: Job, contact: Contact) -> dict[str, Any]:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     asked = job.payload
     config = TrialConfig.from_dict(asked["config"])
+    _demand_code(config, asked["code"])
     kernel_ms = _kernel_ms_at_start(job, config)
     with DiskCache(cache_folder(Path(asked["study"])), asked["cache_limit_bytes"]) as cache:
         outcome = pipeline.run(
@@ -97,3 +100,13 @@ def _plain(outcome: TrialOutcome, artifact: Path | None, checks: Mapping[str, An
         "artifact": None if artifact is None else str(artifact),
         "protocol": outcome.protocol,
     }
+
+
+def _demand_code(config: TrialConfig, code: Mapping[str, str]) -> None:
+    """Refuse to mix versions of the user's own networks: of a node, or of a process that began after an edit."""
+    for name in (config.backbone, config.teacher_backbone):
+        if name is not None and name in code and code_of(name, "backbone") != code[name]:
+            raise NotHere(
+                f"the file of {name} on {socket.gethostname()} is not the one that the study was begun with; bring it "
+                "back, or name a new study"
+            )

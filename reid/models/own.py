@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from reid.errors import ConfigError, ReidParetoError, ResourceError
-from reid.memory import lacks_memory
 from reid.models.headed import HeadedNetwork
 from reid.models.options import NetworkOptions
-from reid.plugins import code_of, is_dotted_path, load_function
+from reid.plugins import code_of, is_dotted_path, load_function, may_pass
 
 __all__ = ["OwnNetwork", "code_key", "foreign_code", "repeated_blocks"]
 
@@ -94,7 +93,8 @@ class OwnNetwork(HeadedNetwork):
         """
         self.body.train(training)
         # As trainings lay images out.
-        images = torch.zeros(4, 3, *size).contiguous(memory_format=torch.channels_last)
+        noise = torch.rand(4, 3, *size, generator=torch.Generator().manual_seed(0))
+        images = noise.contiguous(memory_format=torch.channels_last)
         hint = (
             "; it must take float32 images on the CPU. Where it takes another size only, set input_size, and its "
             "attribute example_size, to that (height, width)"
@@ -158,7 +158,7 @@ def foreign_code(path: str, what: str, mend: str = "") -> Iterator[None]:
         raise
     except Exception as error:  # whatever a stranger's code raises
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        kind = ResourceError if isinstance(error, OSError) or lacks_memory(error) else ConfigError
+        kind = ResourceError if may_pass(error) else ConfigError
         raise kind(f"backbone {path} {what} ({reason}){mend}") from error
 
 
@@ -180,14 +180,12 @@ def _built(path: str) -> nn.Module:
 def _blocks(body: nn.Module, path: str) -> tuple[str, ...]:
     """Those that the network names itself, else what looks like them."""
     given: Any = getattr(body, "blocks", None)
-    if given is None or isinstance(given, nn.Module):
-        return repeated_blocks(body)
+    if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
+        return repeated_blocks(body)  # something else by that name
     known = {name for name, _ in body.named_modules()}
-    if not isinstance(given, list | tuple) or not all(
-        isinstance(name, str) and name in known for name in given
-    ):
+    if strange := [name for name in given if name not in known]:
         raise ConfigError(
-            f"backbone {path}: its attribute blocks must list names of modules of it, got {given!r}"
+            f"backbone {path}: its attribute blocks names {strange[0]!r}, which is no module of it"
         )
     return tuple(given)
 

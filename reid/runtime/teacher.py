@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reid.errors import ArtifactError, ConfigError
 from reid.export.artifact import MODEL_FILE
+from reid.plugins import is_dotted_path, load_function
 from reid.runtime.foreign import Network, as_function, load_network, open_onnx, open_openvino, open_state_dict
 from reid.runtime.inspection import inspect
 from reid.runtime.teacher_spec import TEACHER_SPECS, TeacherSpec, find_spec, own_spec
@@ -227,6 +228,8 @@ def _check_backbone(model: Path, backbone: str | None) -> None:
         from reid.models import demand_backbone  # here, so that opening any other teacher does not need torch
 
         demand_backbone(backbone, "teacher_backbone")
+        if is_dotted_path(backbone):
+            load_function(backbone, "teacher_backbone")
         return
     if backbone is None and model.suffix not in _STATE_DICTS:
         return

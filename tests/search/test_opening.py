@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from reid import plugins
-from reid.errors import ConfigError
+from reid.config import TrialConfig
+from reid.errors import ConfigError, NotHere
+from reid.plugins import code_of
 from search.opening import Data, open_or_create
+from search.trial import _demand_code
 from spaces import Space
 from tests.search.conftest import make_space
 
@@ -42,3 +45,15 @@ def test_a_study_of_changed_code_is_refused(
 
 def test_a_study_of_our_networks_knows_no_code(tmp_path: Path) -> None:
     assert "code" not in _open(tmp_path, make_space())
+
+
+def test_a_worker_with_other_code_runs_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_on_a_node.py").write_text("from tests.contract.own_networks import whole as body\n")
+    name = "own_on_a_node:body"
+    _demand_code(TrialConfig(backbone=name), {name: code_of(name, "backbone")})
+    _demand_code(TrialConfig(), {name: "another"})
+    with pytest.raises(
+        NotHere, match=f"the file of {name} on .* is not the one that the study was begun with"
+    ):
+        _demand_code(TrialConfig(backbone=name), {name: "another"})

@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from reid import plugins
 from reid.config import TrialConfig
 from reid.errors import ConfigError, ResourceError
 from reid.models import ReIDNetwork, build, code_key, count, weights_bytes
-from reid.models.own import repeated_blocks
+from reid.models.own import _blocks, repeated_blocks
 from reid.prune import decay, find_units, select, slim, slim_difference
 from reid.registries import check_names
 
@@ -107,7 +108,7 @@ def test_checking_draws_nothing() -> None:
             "gives 8192 numbers for an image of 128x64, and 32768 for one of 256",
         ),
         ({"backbone": f"{HERE}:of_a_wrong_example_size"}, r"example_size must be \(height, width\), got 128"),
-        ({"backbone": f"{HERE}:of_wrong_blocks"}, "blocks must list names of modules of it"),
+        ({"backbone": f"{HERE}:of_wrong_blocks"}, "blocks names 'layer1.0', which is no module"),
         ({"backbone": f"{HERE}:with_a_softplus", "scope": "grouped"}, "an activation that does not keep 0"),
         (
             {"backbone": f"{HERE}:with_a_split", "scope": "grouped"},
@@ -211,14 +212,38 @@ def test_names_of_a_file_that_look_like_those_of_a_head(
         assert torch.equal(own.state_dict()[f"body.{name}"], value)
 
 
-def test_the_code_is_that_of_the_named_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever decorates the function; and as it was imported."""
-    (tmp_path / "own_decorated.py").write_text(
-        f"import functools, torch\nfrom {HERE} import resnet18\n"
-        "body = torch.no_grad()(resnet18)\npart = functools.partial(resnet18)\n"
-    )
+def test_the_code_is_that_of_the_named_module_and_of_the_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever decorates the function, and wherever it was written; as it was imported."""
     monkeypatch.syspath_prepend(tmp_path)
-    key = code_key("own_decorated:body").partition("@")[2]
-    assert key == hashlib.sha256((tmp_path / "own_decorated.py").read_bytes()).hexdigest()
-    (tmp_path / "own_decorated.py").write_text("changed = True\n")
-    assert code_key("own_decorated:part").partition("@")[2] == key
+    monkeypatch.setattr(plugins, "_CODES", {})
+    inner, outer = tmp_path / "own_inner.py", tmp_path / "own_outer.py"
+    inner.write_text(
+        f"import torch\nfrom {HERE} import whole\n@torch.no_grad()\ndef body():\n    return whole()\n"
+    )
+    outer.write_text("import functools\nfrom own_inner import body\npart = functools.partial(body)\n")
+    key = code_key("own_inner:body").partition("@")[2]
+    assert key == hashlib.sha256(inner.read_bytes()).hexdigest()
+    both = [code_key(f"own_outer:{name}").partition("@")[2] for name in ("body", "part")]
+    assert both[0] == both[1] != hashlib.sha256(outer.read_bytes()).hexdigest()
+    inner.write_text("changed = True\n")
+    assert code_key("own_outer:part").partition("@")[2] == both[0]
+    plugins._CODES.clear()  # as in another process
+    assert code_key("own_outer:part").partition("@")[2] != both[0]
+
+
+def test_a_file_that_was_mended_is_hashed_as_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "own_mended.py"
+    file.write_text("def body(:\n")
+    with pytest.raises(ConfigError, match=r"cannot be imported \(SyntaxError.*\)$"):
+        code_key("own_mended:body")
+    file.write_text("from torch import nn\ndef body():\n    return nn.Identity()\n")
+    assert code_key("own_mended:body").partition("@")[2] == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_another_attribute_called_blocks_is_left_alone() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3))
+    network.blocks = [3, 4, 6, 3]  # type: ignore[assignment]
+    assert repeated_blocks(network) == _blocks(network, "own:body") == ()
