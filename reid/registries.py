@@ -54,7 +54,11 @@ def check_names(config: TrialConfig) -> None:
     demand_input_size(config.backbone, config.input_size)
     if is_dotted_path(config.backbone):
         rehearse(
-            config.backbone, options, config.input_size, None if config.method == "none" else config.scope
+            config.backbone,
+            options,
+            config.input_size,
+            None if config.method == "none" else config.scope,
+            _reader(config),
         )
     for loss in (config.loss, config.finetune_loss):
         if loss is not None:
@@ -65,19 +69,21 @@ def check_names(config: TrialConfig) -> None:
 
 def _check_operators(config: TrialConfig) -> None:
     """Refuse what reads the exported file back into torch, for networks with operators that are unknown there."""
-    if config.backbone not in _BEYOND_TORCH:
-        return
-    runtime = config.target.runtime
+    reader = _reader(config)
+    if config.backbone in _BEYOND_TORCH and reader is not None:
+        raise ConfigError(
+            f"{reader} reads the exported file back into torch, which knows not all operators of {config.backbone}; "
+            "take int8-static or fp32 on onnxruntime or openvino"
+        )
+
+
+def _reader(config: TrialConfig) -> str | None:
+    """The setting that has the exported file read back into torch, where one has."""
     if config.quantization in _READING_SCHEMES:
-        asked, instead = f"quantization {config.quantization}", "int8-static or fp32"
-    elif runtime in _READING_RUNTIMES:
-        asked, instead = f"target.runtime {runtime}", "onnxruntime or openvino"
-    else:
-        return
-    raise ConfigError(
-        f"{asked} reads the exported file back into torch, which knows not all operators of {config.backbone}; "
-        f"take {instead}"
-    )
+        return f"quantization {config.quantization}"
+    if config.target.runtime in _READING_RUNTIMES:
+        return f"target.runtime {config.target.runtime}"
+    return None
 
 
 def _check_method(config: TrialConfig) -> None:

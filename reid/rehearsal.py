@@ -7,10 +7,12 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from reid.errors import ConfigError
+from reid.errors import ArtifactError, ConfigError
+from reid.export.trace import trace
 from reid.models import NetworkOptions, OwnNetwork
 from reid.models.own import foreign_code
 from reid.prune import MAX_SLIM_DIFFERENCE, Scope, decay, find_units, select, slim, slim_difference
+from reid.runtime.torch_graph import TorchGraph
 
 __all__ = ["rehearse"]
 
@@ -18,18 +20,22 @@ _RATE, _ROUND_TO = 0.5, 8
 
 
 @cache
-def rehearse(path: str, options: NetworkOptions, input_size: tuple[int, int], scope: Scope | None) -> None:
-    """Refuse a network of the user's own that could not be trained, or narrowed.
+def rehearse(
+    path: str, options: NetworkOptions, input_size: tuple[int, int], scope: Scope | None, reader: str | None
+) -> None:
+    """Refuse a network of the user's own that could not be trained, narrowed, or exported.
 
     Args:
         path: "package.module:function".
         options: as for `reid.models.build`.
         input_size: (height, width) in pixels.
         scope: to narrow it in, or None.
+        reader: setting that reads the exported file back into torch, for messages, or None.
 
     Raises:
         ConfigError: as in `OwnNetwork`; or it fails on such images, gives other features in training than in use, or
-            is changed by the removal of channels that hold nothing.
+            is changed by the removal of channels that hold nothing; or ONNX cannot express it; or `reader` cannot
+            read what it is exported as.
         ResourceError: as in `OwnNetwork`.
     """
     with torch.random.fork_rng([]):
@@ -57,6 +63,7 @@ def rehearse(path: str, options: NetworkOptions, input_size: tuple[int, int], sc
             network.train()(images)
         if scope is not None:
             _narrow(network, path, scope, images)
+        _export(network.eval(), path, input_size, reader)
 
 
 def _narrow(network: OwnNetwork, path: str, scope: Scope, images: Tensor) -> None:
@@ -77,3 +84,19 @@ def _narrow(network: OwnNetwork, path: str, scope: Scope, images: Tensor) -> Non
             f"backbone {path} cannot be narrowed: without channels that hold nothing its embeddings differ by "
             f"{difference:.2g}, perhaps by an activation that does not keep 0; set method to none"
         )
+
+
+def _export(network: OwnNetwork, path: str, input_size: tuple[int, int], reader: str | None) -> None:
+    try:
+        graph = trace(network, *input_size)
+    except ArtifactError as error:
+        raise ConfigError(f"backbone {path} cannot be exported: {error}") from error
+    if reader is None:
+        return
+    try:
+        TorchGraph(graph)
+    except ArtifactError as error:
+        raise ConfigError(
+            f"{reader} reads the exported file of backbone {path} back into torch: {error}; take int8-static or fp32 "
+            "on onnxruntime or openvino"
+        ) from error

@@ -3,8 +3,8 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,15 @@ from reid.config import Target
 from reid.data.archive import ArchiveLimits, extract, pack
 from reid.errors import ConfigError, DataError, UnverifiedError
 from reid.files import read_json, sha256_of
-from reid.runtime import Runtime, open_artifact, runtime_of
+from reid.runtime import Runtime, model_file, open_artifact, runtime_of
+from reid.runtime.openvino import IR_FILES
 from reid.timing import Comparison, DeviceLock, compare
 from results.reference import Embed
 
-__all__ = ["compare_runtimes", "embedder", "package_target", "unpacked"]
+__all__ = ["compare_runtimes", "embedder", "network_sha256", "package_target", "unpacked"]
 
 _LIMITS = ArchiveLimits(total_bytes=4 * 10**9, entries=64)
+_METRICS = "metrics.json"
 
 
 @contextmanager
@@ -57,17 +59,43 @@ def unpacked(package: Path) -> Iterator[Path]:
 
 
 def package_target(package: Path) -> Target:
-    """Threads, batch, device and runtime of a package's folder, whose hashes were checked.
+    """What a package's folder, whose hashes were checked, is made for.
 
     Raises:
         UnverifiedError: its metrics.json names no target.
     """
-    path = package / "metrics.json"
     try:
-        target = Target.from_dict(read_json(path)["target"])
-    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
-        raise UnverifiedError(f"{path}: names no target; get the package anew") from error
-    return replace(target, runtime=runtime_of(package))
+        return Target.from_dict(_metrics(package)["target"])
+    except (KeyError, ConfigError) as error:
+        raise UnverifiedError(f"{package / _METRICS}: names no target; get the package anew") from error
+
+
+def network_sha256(package: Path) -> str:
+    """Hash of the ONNX file that is in a package's folder, or that its OpenVINO files were made from.
+
+    Raises:
+        UnverifiedError: the package does not tell.
+    """
+    file = model_file(package)
+    if file.name != IR_FILES[0]:
+        return sha256_of(file)
+    try:
+        return str(_metrics(package)["conversion"]["model_sha256"])
+    except (KeyError, TypeError) as error:
+        raise UnverifiedError(
+            f"{package / _METRICS}: names no source of {file.name}; get the package anew"
+        ) from error
+
+
+def _metrics(package: Path) -> dict[str, Any]:
+    path = package / _METRICS
+    try:
+        found = read_json(path)
+    except (OSError, ValueError) as error:
+        raise UnverifiedError(f"cannot read {path}; get the package anew") from error
+    if not isinstance(found, dict):
+        raise UnverifiedError(f"{path} holds no figures; get the package anew")
+    return found
 
 
 def embedder(package: Path) -> Embed:

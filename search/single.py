@@ -11,6 +11,7 @@ from reid.errors import ConfigError
 from reid.files import read_json, remove_tree, write_atomic, write_json
 from reid.outcome import TrialOutcome
 from reid.pipeline import check, run
+from reid.timing import DeviceLock, calibration_kernel_ms
 from reid.train import Watcher
 from results import DiskCache
 from search.console import progress_line
@@ -51,7 +52,16 @@ def run_single(
     check(config)
     stages = cache or out / "cache"
     with _claimed(out, config), DiskCache(stages) as kept:
-        outcome = run(config, data_root=data_root, cache=kept, say=progress_line, watcher=watcher)
+        # What runs beside a training for hours is told from the machine's own pace only by the pace before.
+        kernel_ms = calibration_kernel_ms(DeviceLock(config.target.device), config.target.affinity)
+        outcome = run(
+            config,
+            data_root=data_root,
+            cache=kept,
+            kernel_ms_at_start=kernel_ms,
+            say=progress_line,
+            watcher=watcher,
+        )
         if outcome.artifact is not None:
             _copy(outcome.artifact, out, ("model.onnx", "input_spec.json"))
             keys = {stage.name: stage.key for stage in outcome.stages}

@@ -18,7 +18,7 @@ from search.figures import figure_text
 __all__ = ["Merged", "merge_timings", "timing_metric", "with_timings"]
 
 _SHARED = ("target", "host", "cpu", "timed_at")
-_OF_MACHINE = ("host", "cpu", "target")
+_OF_MACHINE = ("host", "cpu", "target", "runtime")
 _OF_PACKAGE = ("runtime", "model_sha256", "latency_ms", "samples_ms")
 
 
@@ -46,12 +46,13 @@ def merge_timings(study: Study, file: Path, name: str | None = None) -> Merged:
 
     Args:
         study: the packages were picked from it; networks are told by the hash of their file.
-        file: what `bench --json` printed.
+        file: what `bench --json` printed of packages on one runtime.
         name: of the machine, 1 to 30 lower-case letters; by default the letters of its host name.
 
     Raises:
-        ConfigError: the file is no such answer, its timing is not trusted, a network is not of this study, or a
-            trial has another figure of that name already, or one of another machine. Nothing is written then.
+        ConfigError: the file is no such answer, its timing is not trusted, a network is not of this study or stands
+            twice, or a trial has another figure of that name already, or one of another machine or runtime.
+            Nothing is written then.
     """
     answer = _read(file)
     name = _named(name if name is not None else "".join(re.findall("[a-z]", answer["host"].lower()))[:30])
@@ -65,8 +66,13 @@ def merge_timings(study: Study, file: Path, name: str | None = None) -> Merged:
             )
         fact = {key: answer[key] for key in _SHARED} | {key: package[key] for key in _OF_PACKAGE}
         for number in numbers[package["model_sha256"]]:
-            facts.setdefault(number, fact)
-    _demand_one_machine(study, name, answer)
+            if number in facts:
+                raise ConfigError(
+                    f"{file}: {package['package']} and another of its packages hold the network of trial {number}; "
+                    "time one of them"
+                )
+            facts[number] = fact
+    _demand_one_machine(study, name, list(facts.values()))
     before = {number: study.fact(number, _kind(name)) for number in facts}
     for number, fact in facts.items():
         if before[number] not in (None, fact):
@@ -132,15 +138,22 @@ def _named(name: str) -> str:
     return name
 
 
-def _demand_one_machine(study: Study, name: str, answer: Mapping[str, Any]) -> None:
-    """Refuse a name that stands for another machine, or for other threads or batches, at any trial.
+def _demand_one_machine(study: Study, name: str, facts: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a name that stands for another machine, or for another runtime, threads or batch, at any trial.
 
     Raises:
-        ConfigError: it does.
+        ConfigError: it does, or the new facts differ among themselves.
     """
+    given = facts[0]
+    for fact in facts:
+        if fact["runtime"] != given["runtime"]:
+            raise ConfigError(
+                f"the packages were timed on {given['runtime']} and {fact['runtime']}; time those of each runtime by "
+                "themselves, and give each a --name of its own"
+            )
     for record in (*study.records(), *([study.baseline] if study.baseline else [])):
-        known = study.fact(record.number, _kind(name)) or answer
-        if differing := [key for key in _OF_MACHINE if known[key] != answer[key]]:
+        known = study.fact(record.number, _kind(name)) or given
+        if differing := [key for key in _OF_MACHINE if known[key] != given[key]]:
             raise ConfigError(
                 f"{name!r} names timings of another {' and '.join(differing)} already (trial {record.number}: "
                 f"{', '.join(str(known[key]) for key in differing)}); give --name another name"

@@ -42,5 +42,5 @@ def read_metadata(values: Mapping[str, str], name: str) -> tuple[InputSpec, str]
         raise UnverifiedError(f"{name} holds no input specification; export it with reid-pareto")
     try:
         return InputSpec.from_dict(json.loads(values[_SPEC])), values[_SCHEME]
-    except (ConfigError, ValueError, TypeError, AttributeError) as error:
+    except (ConfigError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UnverifiedError(f"{name} holds a malformed input specification: {error}") from error

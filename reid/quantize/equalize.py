@@ -61,7 +61,8 @@ def _pairs(
             continue
         second = reader[value]
         if second.op_type == "Conv" and second.input[0] == value and readers[second.input[1]] == 1:
-            depthwise = weights[second.input[1]].shape[1] == 1
+            ahead, behind = weights[first.input[1]], weights[second.input[1]]
+            depthwise = behind.shape[1] == 1 and len(behind) == len(ahead)
             if depthwise or _groups(second) == 1:
                 yield first, second
 

@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 
 from reid.config import Target
-from reid.errors import ArtifactError, NoDevice, NotHere, UnverifiedError
+from reid.errors import ArtifactError, NoDevice, NotHere
 from reid.runtime.base import CHUNK, Opened, demand_cpu
 from reid.runtime.inspection import inspect
-from reid.runtime.torch_graph import TorchGraph
+from reid.runtime.torch_graph import TorchGraph, graph_errors
 
 __all__ = ["ExecuTorchRuntime", "demand_executorch", "program_bytes"]
 
@@ -43,12 +43,10 @@ class ExecuTorchRuntime(Opened):
         demand_executorch(target)
         inspected = inspect(path)
         super().__init__(inspected.spec, inspected.scheme, target.batch)
-        try:
+        with graph_errors(path, target.runtime):
             program = program_bytes(
                 inspected.content, (self._spec.height, self._spec.width), max(CHUNK, target.batch)
             )
-        except ArtifactError as error:
-            raise UnverifiedError(f"executorch cannot open {path}: {error}") from error
         _use_threads(target.threads)
         with _quiet():
             self._program = _runtime().load_program(program)  # its method lives no longer than it

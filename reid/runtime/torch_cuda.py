@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reid.config import Target
-from reid.errors import ArtifactError, NoDevice, UnverifiedError
+from reid.errors import NoDevice
 from reid.runtime.base import Opened
 from reid.runtime.inspection import inspect
-from reid.runtime.torch_graph import TorchGraph
+from reid.runtime.torch_graph import TorchGraph, graph_errors
 
 __all__ = ["TorchCudaRuntime", "demand_cuda", "network_of"]
 
@@ -35,10 +35,8 @@ class TorchCudaRuntime(Opened):
         inspected = inspect(path)
         super().__init__(inspected.spec, inspected.scheme, target.batch)
         self._device = torch.device(target.device)
-        try:
+        with graph_errors(path, target.runtime):
             self._network = network_of(inspected.content, inspected.scheme, self._device)
-        except ArtifactError as error:
-            raise UnverifiedError(f"torch-cuda cannot open {path}: {error}") from error
 
     def timer(self) -> Callable[[], None]:
         """A call that runs the target's batch once and waits for it; the network runs as a captured CUDA graph."""

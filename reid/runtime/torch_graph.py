@@ -1,8 +1,10 @@
 """An exported graph as a torch module, for the runtimes that torch itself offers."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,10 +14,11 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from reid.errors import ArtifactError
+from reid.errors import ArtifactError, UnverifiedError
+from reid.memory import lacks_memory
 from reid.runtime.operators import OPERATORS, attributes_of
 
-__all__ = ["Arithmetic", "Constants", "Grid", "Pattern", "TorchGraph", "dequantized"]
+__all__ = ["Arithmetic", "Constants", "Grid", "Pattern", "TorchGraph", "dequantized", "graph_errors"]
 
 Constants = Mapping[str, NDArray[Any]]
 
@@ -68,6 +71,26 @@ class Arithmetic(Protocol):
             weights: all constants of the graph; quantized ones as they are stored.
         """
         ...
+
+
+@contextmanager
+def graph_errors(path: Path, runtime: str) -> Iterator[None]:
+    """Turn what a graph breaks while it is read, wherever that is, into one error.
+
+    Args:
+        path: of the file.
+        runtime: that opens it.
+
+    Raises:
+        UnverifiedError: the graph is damaged, or has no counterpart in torch.
+    """
+    try:
+        yield
+    except Exception as error:
+        if lacks_memory(error) or isinstance(error, ImportError):
+            raise
+        said = " ".join(str(error).split())[-300:] or type(error).__name__
+        raise UnverifiedError(f"{runtime} cannot open {path}: {said}") from error
 
 
 class TorchGraph(nn.Module):

@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 
 from reid.config import Target
-from reid.errors import ArtifactError, NoDevice, UnverifiedError
+from reid.errors import NoDevice
 from reid.runtime.base import Opened, demand_cpu
 from reid.runtime.inspection import inspect
 from reid.runtime.quantized_torch import QuantizedArithmetic
-from reid.runtime.torch_graph import TorchGraph
+from reid.runtime.torch_graph import TorchGraph, graph_errors
 
 __all__ = ["ENGINES", "TorchScriptRuntime", "demand_engine", "script", "script_bytes", "settings"]
 
@@ -46,10 +46,8 @@ class TorchScriptRuntime(Opened):
         inspected = inspect(path)
         super().__init__(inspected.spec, inspected.scheme, target.batch)
         self._engine, self._threads = ENGINES[target.runtime], target.threads
-        try:
+        with graph_errors(path, target.runtime):
             self._script = script(inspected.content, (self._spec.height, self._spec.width), self._engine)
-        except (ArtifactError, RuntimeError, KeyError) as error:
-            raise UnverifiedError(f"{target.runtime} cannot open {path}: {_line(error)}") from error
 
     def timer(self) -> Callable[[], None]:
         """A call that runs the target's batch once, on fixed random input that is normalised beforehand."""
@@ -135,7 +133,3 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
         yield
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[-300:]

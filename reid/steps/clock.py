@@ -40,7 +40,8 @@ def time_early(
 ) -> tuple[dict[str, float], Latency]:
     """Latency and size of the slimmed network before it is trained: its channel counts are known already.
 
-    A network of equal shapes, scheme, target and reference that was timed on this machine before is not timed again.
+    A network of equal shapes, scheme, target and reference that was timed on this machine before, at the pace that it
+    has in this study, is not timed again.
 
     Returns:
         The figures that a limit may be on, and the timing.
@@ -51,7 +52,7 @@ def time_early(
         with work.lock.shared():
             slimmed = slim_as_planned(config, dense, rates)
         table, network = LatencyTable(), _identity(config, slimmed.model, reference)
-        if (known := table.find(network)) is not None:
+        if (known := table.find(network, kernel_ms_at_start)) is not None:
             work.checks["early_latency_known"] = True
             return known
         with work.lock.shared():

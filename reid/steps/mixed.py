@@ -79,17 +79,19 @@ def choose_mixed(
     judge = None if quick else Judge.of(work, data, exported)
     bench = _Bench(work=work, artifact=exported, start=start, costs=costs, judge=judge, folder=folder)
     candidates, timing = _measure(bench, {"fp32": tuple(costs), "int8-static": (), **_cuts(start, costs)})
+    trusted = timing.trusted
     most = work.config.max_quantization_drop * _SHARE_OF_DROP
     best = choose(candidates, most)
     if len(best.float_layers) == len(costs) and any(one.drop > most for one in candidates):
         # Harm ruled all of them out: revert the most harmful layers of the fastest as well.
-        more, timing = _measure(bench, {"fp32": tuple(costs), **_gentler(candidates, costs)})
+        more, again = _measure(bench, {"fp32": tuple(costs), **_gentler(candidates, costs)})
         candidates += more
         best = choose(more, most)
+        trusted &= again.trusted
     work.say(
         f"mixed: {best.name}, {len(best.float_layers)} of {len(costs)} layers float, {best.latency_ms:.2f} ms"
     )
-    write_json(folder / "mixed.json", _report(best, candidates, costs, timing))
+    write_json(folder / "mixed.json", _report(best, candidates, costs, trusted=trusted))
     return _write(bench, best.float_layers, folder / MODEL_FILE)
 
 
@@ -192,12 +194,12 @@ def _write(bench: _Bench, floats: tuple[str, ...], path: Path) -> Layers:
 
 
 def _report(
-    best: Candidate, candidates: Iterable[Candidate], costs: Mapping[str, LayerCosts], timing: Comparison
+    best: Candidate, candidates: Iterable[Candidate], costs: Mapping[str, LayerCosts], *, trusted: bool
 ) -> dict[str, Any]:
     rounded = partial(round, ndigits=6)
     return {
         "chosen": best.name,
-        "trusted": timing.trusted,
+        "trusted": trusted,
         "candidates": [
             {
                 "name": one.name,

@@ -16,6 +16,7 @@ from reid.errors import ResourceError
 from reid.files import read_json, user_cache, write_json
 from reid.timing.latency import Latency
 from reid.timing.machine import cores, cpu_name
+from reid.timing.sampling import MAX_KERNEL_DRIFT
 
 __all__ = ["LatencyTable", "keep_file", "table_folder"]
 
@@ -35,17 +36,24 @@ class LatencyTable:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or table_folder()
 
-    def find(self, network: Mapping[str, Any]) -> tuple[dict[str, float], Latency] | None:
-        """Figures of an equal network, or None where it was never timed here.
+    def find(
+        self, network: Mapping[str, Any], kernel_ms: float | None = None
+    ) -> tuple[dict[str, float], Latency] | None:
+        """Figures of an equal network, or None where it was never timed here, or when the machine had another pace.
 
         Args:
             network: JSON values that decide the latency: shapes, scheme, target, versions, reference.
+            kernel_ms: the calibration kernel's time that the new study goes by, if that is known.
         """
         try:
             known = read_json(self._path(network))
-            return dict(known["figures"]), Latency.from_dict(known["latency"])
+            figures, latency = dict(known["figures"]), Latency.from_dict(known["latency"])
         except (OSError, ValueError, KeyError, TypeError):
             return None  # A damaged entry is measured again.
+        paces = latency.kernel_ms if kernel_ms else ()
+        if any(abs(pace / kernel_ms - 1) > MAX_KERNEL_DRIFT for pace in paces if kernel_ms):
+            return None
+        return figures, latency
 
     def keep(self, network: Mapping[str, Any], figures: Mapping[str, float], latency: Latency) -> None:
         """Keep figures, if their latency is trusted; a folder that cannot be written is left with a warning."""

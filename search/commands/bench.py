@@ -11,10 +11,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from reid.config import Target
+from reid.config import Target, reject_unknown
 from reid.errors import ConfigError, NoDevice
-from reid.files import sha256_of
-from reid.runtime import model_file, open_artifact, runtime_of
+from reid.runtime import RUNTIMES, open_artifact
 from reid.runtime.footprint import BATCHES, measure_footprint
 from reid.runtime.pinned import demand_cores
 from reid.timing import Comparison, DeviceLock
@@ -25,7 +24,7 @@ from results.verify import verify
 from search.console import out as console
 from search.console import print_json, print_table, progress_line
 from search.options import change_target
-from search.packages import compare_runtimes, package_target, unpacked
+from search.packages import compare_runtimes, network_sha256, package_target, unpacked
 
 __all__ = ["bench"]
 
@@ -47,11 +46,19 @@ def bench(
     affinity: Annotated[
         str | None, typer.Option(help="Cores to run on, e.g. 4,5; those of the first package when left out.")
     ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(help=f"Runtime for all: {', '.join(RUNTIMES)}; when left out, what each is made for."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda:N; that of the first package when left out.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print all samples as JSON.")] = False,
 ) -> None:
     """Time packages on this machine in turns, with the device to themselves, and compare each with the first.
 
-    Hashes are checked first. The batch is that of the first package. The ratio is the median over rounds
+    Hashes are checked first. Each package runs on the runtime that it is made for; the batch is that of the first
+    package. The ratio is the median over rounds
     of latency by latency of the first, its 95 % interval that of a bootstrap over the rounds; where that comes within
     2 % of one the two are a tie, as in a pick. What --json prints, `reid-pareto add-timings` merges into the study that
     the packages were picked from.
@@ -65,21 +72,20 @@ def bench(
         folders = [stack.enter_context(unpacked(package)) for package in packages]
         for folder in folders:
             verify(folder)
-        target = _chosen(package_target(folders[0]), threads, affinity)
+        made_for = [package_target(folder) for folder in folders]
+        target = _chosen(made_for[0], threads, affinity, device)
+        runtimes = [runtime or own.runtime for own in made_for]
+        reject_unknown(runtimes, RUNTIMES, "--runtime")
+        targets = [replace(target, runtime=name) for name in runtimes]
         progress_line(f"timing {len(packages)} packages in turns")
-        runtimes = [runtime_of(folder) for folder in folders]
-        opened = [
-            open_artifact(folder, replace(target, runtime=runtime))
-            for folder, runtime in zip(folders, runtimes, strict=True)
-        ]
-        found = compare_runtimes(opened, target)
-        hashes = [sha256_of(model_file(folder)) for folder in folders]
         lock = DeviceLock(target.device)
+        with lock.shared():
+            opened = [open_artifact(*pair) for pair in zip(folders, targets, strict=True)]
+        found = compare_runtimes(opened, target)
+        hashes = [network_sha256(folder) for folder in folders]
         costs = [
-            measure_footprint(
-                folder, replace(target, runtime=runtime), beside=lock.shared, alone=lock.exclusive
-            )
-            for folder, runtime in zip(folders, runtimes, strict=True)
+            measure_footprint(folder, on, beside=lock.shared, alone=lock.exclusive)
+            for folder, on in zip(folders, targets, strict=True)
             if footprint
         ]
     named = enumerate(zip(packages, runtimes, hashes, strict=True))
@@ -94,7 +100,9 @@ def bench(
             _show_footprints(rows)
 
 
-def _chosen(target: Target, threads: int | None, affinity: str | None) -> Target:
+def _chosen(target: Target, threads: int | None, affinity: str | None, device: str | None) -> Target:
+    if device is not None:
+        target = change_target(target, device=device)
     if affinity is not None:
         parts = affinity.split(",")
         if not all(part.strip().isdecimal() for part in parts):

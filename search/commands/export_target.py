@@ -2,13 +2,12 @@
 
 import shlex
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from reid.config import reject_unknown
+from reid.config import Target, reject_unknown
 from reid.errors import ConfigError
 from reid.export import MODEL_FILE
 from reid.files import write_atomic
@@ -20,7 +19,7 @@ from results.reference import reference_images
 from results.verify import verify
 from search.console import out as console
 from search.console import print_json
-from search.packages import embedder, package_target, unpacked
+from search.packages import embedder, unpacked
 
 __all__ = ["export_target"]
 
@@ -65,13 +64,13 @@ def export_target(
 def _export(folder: Path, target: str, out: Path, *, half: bool) -> float:
     files = convert(folder / MODEL_FILE, target, half=half)
     runtime = runtime_for(target)
-    settings = package_target(folder)
-    source = open_artifact(folder, settings)
+    # Not on the package's own target: its GPU or its cores may be another machine's.
+    source = open_artifact(folder, Target())
     images = reference_images(_SEED, _IMAGES, source.spec.height, source.spec.width)
     with tempfile.TemporaryDirectory(prefix="reid-pareto-export-") as work:
         for name, content in files.items():
             write_atomic(Path(work) / name, content)
-        converted = open_artifact(Path(work), replace(settings, runtime=runtime))
+        converted = open_artifact(Path(work), Target(runtime=runtime))
         cosine = check_conversion(source, converted, images)
         conversion = {
             "from": "onnxruntime",

@@ -36,6 +36,15 @@ def test_a_doubtful_latency_is_not_kept(tmp_path: Path) -> None:
     assert table.find(NETWORK) is None
 
 
+@pytest.mark.parametrize(("kernel_ms", "found"), [(2.05, True), (None, True), (1.7, False), (2.4, False)])
+def test_a_latency_of_another_pace_is_measured_again(
+    kernel_ms: float | None, found: bool, tmp_path: Path
+) -> None:
+    table = LatencyTable(tmp_path)
+    table.keep(NETWORK, FIGURES, LATENCY)
+    assert (table.find(NETWORK, kernel_ms) is not None) == found
+
+
 def test_a_damaged_entry_is_measured_again(tmp_path: Path) -> None:
     table = LatencyTable(tmp_path)
     table.keep(NETWORK, FIGURES, LATENCY)
