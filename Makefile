@@ -1,5 +1,6 @@
 # make demo   the main job on generated data: search, report, pick, verify
 # make test   the whole test suite
+# make coverage  the part of it that shares the cores, with the lines that no test reaches
 # make bench  every benchmark at a small size, as one table
 # Threads that wait must not spin: tests start more processes than there are cores.
 export OMP_WAIT_POLICY ?= passive
@@ -12,7 +13,7 @@ DEMO ?= demo
 TORCH_INDEX ?=
 TRIALS ?= 8
 
-.PHONY: install install-dev s3 demo test unit lint type bench clean
+.PHONY: install install-dev s3 demo test unit coverage lint type bench clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -43,11 +44,14 @@ ALONE = ray or fault
 SHARED = env OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test: install-dev s3
-	$(SHARED) -m "not ($(ALONE))"
+	$(SHARED) -m "not ($(ALONE))" --durations=25
 	$(BIN)/python -m pytest -m "$(ALONE)" --durations=25
 
 unit: install-dev
 	$(SHARED) -m "not ($(ALONE) or e2e or realdata)"
+
+coverage: install-dev s3
+	$(SHARED) -m "not ($(ALONE))" --cov --cov-report=term
 
 lint: install-dev
 	$(BIN)/ruff check .

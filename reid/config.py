@@ -151,6 +151,8 @@ class TrialConfig(PruningSettings):
         teacher_backbone: network of a teacher that is a bare state dict.
         teacher_view: "plain" embeds every training image once, before the training; "augmented" runs the teacher
             beside the student, on the same augmented images.
+        flip_embedding: embed an image and its mirror image and add both, at twice the latency. It holds for the
+            exported file wherever that runs, not for the training.
         quantization: name in `reid.quantize.SCHEMES`.
         calibration_images: training images read to calibrate int8, >= 1.
         calibration: how the range of an activation follows from its values in those images.
@@ -183,6 +185,7 @@ class TrialConfig(PruningSettings):
     teacher_spec: str | None = None
     teacher_backbone: str | None = None
     teacher_view: Literal["plain", "augmented"] = "plain"
+    flip_embedding: bool = False
     quantization: str = "fp32"
     calibration_images: int = 256
     calibration: Literal["min-max", "percentile", "entropy"] = "min-max"

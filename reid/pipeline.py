@@ -139,5 +139,5 @@ def _outcome(
         curves=tuple(work.curves),
         checks=work.checks,
         artifact=deployed.folder if deployed else None,
-        protocol=PROTOCOL,
+        protocol=f"{PROTOCOL}, flip" if work.config.flip_embedding else PROTOCOL,
     )

@@ -11,7 +11,7 @@ from reid.errors import ArtifactError, ConfigError
 from reid.export.trace import trace
 from reid.models import NetworkOptions, OwnNetwork
 from reid.models.own import foreign_code
-from reid.prune import MAX_SLIM_DIFFERENCE, Scope, decay, find_units, select, slim, slim_difference
+from reid.prune import Scope, decay, find_units, select, slim, slim_difference, slim_tolerance
 from reid.runtime.torch_graph import TorchGraph
 
 __all__ = ["rehearse"]
@@ -75,11 +75,10 @@ def _narrow(network: OwnNetwork, path: str, scope: Scope, images: Tensor) -> Non
         masked = copy.deepcopy(network)
         decay(masked, units, plan, 0.0)
         difference = slim_difference(masked, slim(masked, plan), plan, images)
-        with torch.inference_mode():
-            largest = float(masked(images).abs().max())
-    if not math.isfinite(largest):
+        most = slim_tolerance(masked, images)
+    if not math.isfinite(most):
         raise ConfigError(f"backbone {path} gives infinite or undefined numbers; set method to none")
-    if difference > MAX_SLIM_DIFFERENCE * max(1, largest):
+    if difference > most:
         raise ConfigError(
             f"backbone {path} cannot be narrowed: without channels that hold nothing its embeddings differ by "
             f"{difference:.2g}, perhaps by an activation that does not keep 0; set method to none"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from reid.data.parallel import Progress, map_in_order
 
@@ -21,6 +21,15 @@ MAX_PIXELS = 8_000_000
 # Anything else that Pillow reads is no dataset image, and its decoders need not meet foreign files.
 _FORMATS = ("JPEG", "PNG")
 _ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _DEEP = ("I", "F")  # modes of 16- and 32-bit grey images
 
 
@@ -54,8 +63,7 @@ def decode(path: Path, input_size: tuple[int, int] | None = None) -> NDArray[np.
                 return BadImage(path=path, reason=f"{image.width}x{image.height} pixels are too many")
             if image.mode.startswith(_DEEP):
                 return BadImage(path=path, reason="more than 8 bits a channel; convert it to 8")
-            upright = ImageOps.exif_transpose(image) if _ORIENTATION in image.getexif() else image
-            rgb = upright.convert("RGB")
+            rgb = _upright(image).convert("RGB")
     except UnidentifiedImageError:
         return BadImage(path=path, reason="no JPEG or PNG")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -66,6 +74,14 @@ def decode(path: Path, input_size: tuple[int, int] | None = None) -> NDArray[np.
         height, width = input_size
         rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(rgb)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION))
+    except Exception:  # whatever a damaged tag leads to; the pixels may be whole
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def find_bad(

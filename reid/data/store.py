@@ -85,7 +85,9 @@ def decode_images(
     shape = (len(samples), *input_size, 3)
     key, row_keys = _keys(samples, input_size, folder)
     name = f"{key}.npy"
-    homes = (folder / _FOLDER, user_cache() / "decoded")
+    # Images are told by name, size and date, and those of two datasets may have all in common.
+    own = hashlib.sha256(bytes(folder.resolve())).hexdigest()[:16]
+    homes = (folder / _FOLDER, user_cache() / "decoded" / own)
     for home in homes:
         if (found := _open(home / name, shape)) is not None:
             return found

@@ -18,7 +18,7 @@ from reid.prune.nni import demand_nni, nni_plan
 from reid.prune.plan import PrunePlan, kept_count
 from reid.prune.rounds import compose, round_rates
 from reid.prune.selection import bafd_local_ranking, bafd_selection
-from reid.prune.slim import MAX_SLIM_DIFFERENCE, slim, slim_difference
+from reid.prune.slim import MAX_SLIM_DIFFERENCE, slim, slim_difference, slim_tolerance
 from reid.prune.storage import load_slim, save_slim
 from reid.prune.units import PruneUnit, Scope, Span, find_units
 
@@ -51,6 +51,7 @@ __all__ = [
     "select",
     "slim",
     "slim_difference",
+    "slim_tolerance",
     "soft_epochs",
     "unit_rates",
 ]

@@ -12,7 +12,7 @@ from torch import nn
 from reid.config import reject_unknown
 from reid.errors import ConfigError
 from reid.prune.graph import NORMS
-from reid.prune.units import PruneUnit, Scope, Span
+from reid.prune.units import PruneUnit, Span
 
 __all__ = ["PrunePlan", "kept_count"]
 
@@ -30,11 +30,6 @@ class PrunePlan:
 
     units: tuple[PruneUnit, ...]
     kept: Mapping[str, tuple[int, ...]]
-
-    @property
-    def scope(self) -> Scope:
-        """Of the units: only "inner" has convolutions whose channels are scattered back."""
-        return "inner" if any(unit.kind == "scatter" for unit in self.units) else "grouped"
 
     @property
     def kept_embedding(self) -> tuple[int, ...] | None:

@@ -13,7 +13,7 @@ from reid.models.network import ReIDNetwork
 from reid.prune.plan import PrunePlan
 from reid.prune.units import PruneUnit
 
-__all__ = ["MAX_SLIM_DIFFERENCE", "Widen", "slim", "slim_difference"]
+__all__ = ["MAX_SLIM_DIFFERENCE", "Widen", "slim", "slim_difference", "slim_tolerance"]
 
 MAX_SLIM_DIFFERENCE = 1e-4
 """Largest difference between the embeddings of the slim and the masked network."""
@@ -95,6 +95,15 @@ def slim_difference(masked: ReIDNetwork, slimmed: ReIDNetwork, plan: PrunePlan, 
         restored[:, list(plan.kept_embedding)] = narrow
         narrow = restored
     return float((wide - narrow).abs().max())
+
+
+def slim_tolerance(masked: ReIDNetwork, images: Tensor) -> float:
+    """The largest `slim_difference` that rounding explains: 1e-4 of the largest number of an embedding, if above 1.
+
+    Infinite or NaN where the network gives such numbers.
+    """
+    largest = float(_embed(masked, images).abs().max())
+    return MAX_SLIM_DIFFERENCE * (1.0 if largest <= 1 else largest)
 
 
 def _scatter_pays(model: nn.Module, unit: PruneUnit, kept: int) -> bool:

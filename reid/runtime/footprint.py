@@ -1,6 +1,7 @@
 """What a network costs besides latency: size, cold start, memory of a process that runs it, images a second."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from reid.config import Target
-from reid.errors import ArtifactError
+from reid.errors import ArtifactError, ResourceError
 from reid.runtime import model_file, open_artifact
 
 __all__ = ["BATCHES", "Footprint", "measure_footprint"]
@@ -65,6 +66,7 @@ def measure_footprint(
     Raises:
         NoDevice: the target cannot be used here.
         ArtifactError: the file cannot be opened.
+        ResourceError: the process that opens it by itself was killed.
     """
     file = model_file(path) if path.is_dir() else path
     with beside():
@@ -91,6 +93,11 @@ def _cold(file: Path, target: Target) -> dict[str, float]:
     begun = time.monotonic()
     call = [sys.executable, "-m", __name__, str(file), json.dumps(asdict(target)), repr(begun)]
     done = subprocess.run(call, capture_output=True, text=True, check=False)
+    if done.returncode < 0:
+        killed = signal.Signals(-done.returncode).name
+        raise ResourceError(
+            f"a process that opened {file} by itself was killed by {killed}; is memory short?"
+        )
     if done.returncode:
         raise ArtifactError(f"{file} does not open in a process of its own: {done.stderr.strip()[-300:]}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

@@ -15,7 +15,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from reid.errors import ConfigError
+from reid.errors import ConfigError, ResourceError
+from reid.plugins import may_pass
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,6 +29,7 @@ __all__ = [
     "Port",
     "as_function",
     "image_input",
+    "let_pass",
     "load_network",
     "open_onnx",
     "open_openvino",
@@ -73,6 +75,7 @@ def open_onnx(path: Path, size: tuple[int, int], output: str | None, threads: in
         # The bytes and not the path: weights in other files would be read, but not be part of the file's hash.
         session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own errors have no common base but this
+        let_pass(path, error)
         raise ConfigError(f"teacher {path} cannot be opened: {_one_line(error)}") from error
     entry = image_input(path, [_onnx_port(port) for port in session.get_inputs()], size)
     chosen = _embedding_output(path, [_onnx_port(port) for port in session.get_outputs()], output).name
@@ -107,6 +110,7 @@ def open_openvino(path: Path, size: tuple[int, int], output: str | None, threads
         settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
         compiled = openvino.Core().compile_model(model, "CPU", settings)
     except RuntimeError as error:
+        let_pass(path, error)
         raise ConfigError(f"teacher {path} cannot be opened: {_one_line(error)}") from error
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -267,6 +271,16 @@ def _openvino_port(port: Any) -> Port:
 
 def _shown(sizes: Sequence[int | None]) -> str:
     return "x".join("N" if size is None else str(size) for size in sizes)
+
+
+def let_pass(path: Path, error: Exception) -> None:
+    """Raise anew what lies in the machine and not in the file: a ConfigError would be remembered.
+
+    Raises:
+        ResourceError: disk, network or memory failed.
+    """
+    if may_pass(error):
+        raise ResourceError(f"teacher {path} cannot be opened now: {_one_line(error)}") from error
 
 
 def _one_line(error: Exception) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from reid.data.normalize import MEAN, STD
 from reid.errors import ConfigError
-from reid.runtime.foreign import Network, image_input, open_onnx, open_openvino
+from reid.runtime.foreign import Network, image_input, let_pass, open_onnx, open_openvino
 from reid.runtime.ir import IrGraph
 from reid.runtime.operators import attributes_of
 from reid.runtime.parity import LEAST_COSINE
@@ -115,6 +115,7 @@ def _read(model: Path, read: Callable[[], _Graph]) -> _Graph:
     except ConfigError:
         raise
     except Exception as error:  # whatever a form that only other exporters write leads to
+        let_pass(model, error)
         raise _refused(model, error) from error
 
 
@@ -128,6 +129,7 @@ def _prove(network: nn.Module, model: Path, spec: TeacherSpec, runtime: Network 
             # A device without memory: constants that stay on the CPU must not meet images that do not.
             copy.deepcopy(network).to("meta")(torch.empty(planes.shape, device="meta"))
     except Exception as error:  # whatever the first operator that does not fit leads to
+        let_pass(model, error)
         raise _refused(model, error) from error
     if rows.shape != (2, spec.images.embedding_dim) or not np.isfinite(rows).all():
         raise _refused(model, f"it gives {rows.shape} for 2 images, or no finite numbers")

@@ -68,6 +68,7 @@ def budget_parameters(config: TrialConfig) -> dict[str, Any]:
         "latency_budget": config.latency_budget,
         "macs_budget": config.macs_budget,
         "input_size": list(config.input_size),
+        "flip": config.flip_embedding,
         **machine,
     }
 

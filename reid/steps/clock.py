@@ -17,7 +17,7 @@ from reid.runtime.footprint import measure_footprint
 from reid.steps.compress import slim_as_planned
 from reid.steps.data import TrialData
 from reid.steps.dense import Network
-from reid.steps.deploy import input_spec
+from reid.steps.deploy import EXPORT_VERSION, QUANTIZE_VERSION, input_spec
 from reid.steps.mixed import choose_mixed
 from reid.steps.qat import calibrate, calibrated, settings_of
 from reid.steps.workshop import Workshop
@@ -72,9 +72,11 @@ def _identity(config: TrialConfig, model: ReIDNetwork, reference: Path | None) -
         "scope": config.scope,
         "widths": layer_widths(model),
         "input_size": list(config.input_size),
+        "flip": config.flip_embedding,
         "scheme": config.quantization,
         "target": dataclasses.asdict(config.target),
         "version": version_of(config.target.runtime),
+        "writers": [EXPORT_VERSION, QUANTIZE_VERSION],
         "reference": sha256_of(reference / MODEL_FILE) if reference else None,
         "gpu": gpu_name(config.target.device),
     }

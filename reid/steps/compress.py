@@ -13,7 +13,6 @@ from reid.errors import ArtifactError
 from reid.files import read_json, write_json
 from reid.models import layer_widths
 from reid.prune import (
-    MAX_SLIM_DIFFERENCE,
     PrunePlan,
     Pruner,
     compose,
@@ -25,6 +24,7 @@ from reid.prune import (
     save_slim,
     slim,
     slim_difference,
+    slim_tolerance,
     unit_rates,
 )
 from reid.steps.budget import budget_parameters, rates_within_budget
@@ -135,10 +135,10 @@ def _prune(
             slimmed = slim(model, plan)
             images = normalise_batch(data.query_images[:CHECK_IMAGES])
             difference = slim_difference(model, slimmed, plan, images)
-        if not difference <= MAX_SLIM_DIFFERENCE:
+            most = slim_tolerance(model, images)
+        if not difference <= most:
             raise ArtifactError(
-                f"slim and masked embeddings of {config.backbone} differ by {difference:.2g}, "
-                f"more than {MAX_SLIM_DIFFERENCE:g}"
+                f"slim and masked embeddings of {config.backbone} differ by {difference:.2g}, more than {most:g}"
             )
         save_slim(slimmed, compose(before.plan, plan), folder)
         write_json(folder / "curve.json", curve)

@@ -38,9 +38,16 @@ class Deployed:
 
 
 def input_spec(config: TrialConfig, model: ReIDNetwork) -> InputSpec:
-    """How images reach `model`: the preprocessing that it was trained with."""
+    """How images reach `model`: the preprocessing that it was trained with, and whether mirror images are added."""
     height, width = config.input_size
-    return InputSpec(height=height, width=width, mean=MEAN, std=STD, embedding_dim=model.embedding_dim)
+    return InputSpec(
+        height=height,
+        width=width,
+        mean=MEAN,
+        std=STD,
+        embedding_dim=model.embedding_dim,
+        flip=config.flip_embedding,
+    )
 
 
 def export_float(work: Workshop, data: TrialData, network: Network) -> Deployed:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def practice_parameters(config: TrialConfig) -> dict[str, Any]:
         return {}
     recipe = recipe_of(config, "finetune")
     teacher = teacher_parameters(config) if needs_teacher(recipe.loss) else {}
-    return {"practice": {"recipe": recipe.to_dict(), "teacher": teacher}}
+    return {"practice": {"version": 2, "recipe": recipe.to_dict(), "teacher": teacher}}
 
 
 def decided_by_nni(
@@ -64,7 +65,7 @@ def decided_by_nni(
 
 
 class _Practice:
-    """Finetuning steps of a copy, each inside the device lock."""
+    """Finetuning steps of a copy, each inside the device lock; what the loss holds is trained beforehand."""
 
     def __init__(self, work: Workshop, data: TrialData, dense: Trained, twin: nn.Module) -> None:
         assert isinstance(twin, ReIDNetwork)
@@ -85,17 +86,38 @@ class _Practice:
             lambda progress: None,
         )
         self._generator = torch.Generator().manual_seed(config.seed)
+        self._settle_loss(twin)
 
     def batches(self) -> Iterator[NDArray[np.int64]]:
         """Epoch after epoch; the device is held until the next batch is asked for."""
-        stepper, epoch = self._stepper, 0
-        while True:
-            for batch in epoch_batches(stepper.labels, stepper.recipe, epoch):
-                with stepper.gate():
-                    yield batch
-            epoch += 1
+        for batch in self._rows():
+            with self._stepper.gate():
+                yield batch
 
     def loss(self, batch: NDArray[np.int64]) -> Tensor:
         """Of the recipe that finetunes the network."""
         terms = self._stepper.terms(batch, self._generator)
         return torch.stack(list(terms.values())).sum()
+
+    def _settle_loss(self, twin: nn.Module) -> None:
+        """Train what the loss holds by itself, such as a vector for each identity, while the network stays.
+
+        NNI moves the network only, and gradients towards random vectors would choose its filters by chance.
+        """
+        stepper = self._stepper
+        if not any(True for _ in stepper.loss.parameters()):
+            return
+        moving = [parameter for parameter in twin.parameters() if parameter.requires_grad]
+        for parameter in moving:
+            parameter.requires_grad_(False)
+        for number, batch in zip(range(self.steps), self._rows(), strict=False):
+            with stepper.gate():
+                stepper.step(
+                    batch, self.learning_rate, self._generator, f"practice of the loss, step {number}"
+                )
+        for parameter in moving:
+            parameter.requires_grad_(True)
+
+    def _rows(self) -> Iterator[NDArray[np.int64]]:
+        for epoch in count():
+            yield from epoch_batches(self._stepper.labels, self._stepper.recipe, epoch)

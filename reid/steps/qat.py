@@ -147,7 +147,9 @@ def check_trained(runtime: Runtime, images: NDArray[np.uint8], trained: Path) ->
 
 def _embedded(student: GraphNetwork, exported: Artifact, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     student.eval()
+    spec = exported.spec
     with torch.inference_mode():
         # As the runtime gets them: the last bit of a pixel decides how it is rounded.
-        rows: NDArray[np.float32] = student(torch.from_numpy(exported.spec.normalise(images))).numpy()
-    return rows
+        views = [student(torch.from_numpy(spec.normalise(view))).numpy() for view in spec.views(images)]
+    total: NDArray[np.float32] = np.sum(views, axis=0, dtype=np.float32)
+    return total

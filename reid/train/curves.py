@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from reid.train.recipe import EpochReport, Progress
+from reid.train.recipe import EpochReport, Silent
 
 __all__ = ["CurveWriter"]
 
 
-class CurveWriter:
-    """A watcher that appends to TensorBoard event files, one tag per stage and figure, one point per epoch.
+class CurveWriter(Silent):
+    """Appends to TensorBoard event files, one tag per stage and figure, one point per epoch.
 
     Events are a log of TensorBoard's own, not a fact of the trial: an epoch repeated after a crash stands there
     twice.
@@ -21,9 +21,6 @@ class CurveWriter:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._writer: Any = None
-
-    def step(self, stage: str, progress: Progress) -> None:
-        """Nothing; curves have a point per epoch."""
 
     def epoch(self, stage: str, report: EpochReport) -> None:
         """Write the figures of an epoch, counted from 1, durably enough to survive the process."""

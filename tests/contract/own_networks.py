@@ -112,6 +112,16 @@ def with_attention() -> nn.Module:
     return _Changed(Attention())
 
 
+def with_a_sort() -> nn.Module:
+    """Trains, and cannot be exported: the number of values that it keeps depends on the image."""
+
+    class Sort(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * float(x.detach().flatten().unique().numel())
+
+    return _Changed(Sort())
+
+
 def with_a_split() -> nn.Module:
     return _Changed(nn.Identity(), split=True)
 

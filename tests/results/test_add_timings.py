@@ -117,6 +117,29 @@ def test_another_machine_of_the_same_name_is_refused(
     assert files(study) == before
 
 
+def test_runtimes_are_told_apart(study: Study, answer: dict[str, Any], tmp_path: Path) -> None:
+    (row,) = answer["packages"]
+    call("add-timings", study.path, written(tmp_path, answer))
+    before = files(study)
+    other = {**answer, "packages": [{**row, "runtime": "torchscript"}]}
+    refused = call("add-timings", study.path, written(tmp_path, other)).exception
+    assert isinstance(refused, ConfigError)
+    assert "'phone' names timings of another runtime already" in str(refused)
+    assert files(study) == before
+
+
+def test_a_network_that_was_timed_twice_is_refused(
+    study: Study, answer: dict[str, Any], tmp_path: Path
+) -> None:
+    (row,) = answer["packages"]
+    answer["packages"].append({**row, "runtime": "torchscript", "package": "packages/script"})
+    before = files(study)
+    refused = call("add-timings", study.path, written(tmp_path, answer)).exception
+    assert isinstance(refused, ConfigError)
+    assert "packages/script and another of its packages hold the network of trial" in str(refused)
+    assert files(study) == before
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

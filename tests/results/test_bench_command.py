@@ -1,14 +1,17 @@
 """`reid-pareto bench`: a row for each package, ties as in a pick, options by their names."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from reid.errors import ConfigError, NoDevice
+from reid.files import read_json, write_json
 from reid.timing import Comparison
 from results import Study
+from results.package_manifest import write_package_manifest
 from tests.results.package_calls import call, described
 
 
@@ -58,6 +61,8 @@ def test_bench_cuts_no_name_in_a_pipe(study: Study, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (["--runtime", "tensorrt"], "unknown --runtime 'tensorrt'"),
+        (["--device", "gpu"], "--device must be cpu or cuda:N"),
         (["--affinity", "0,0"], "--affinity must be different cores"),
         (["--affinity", "0", "--threads", 2], "--affinity must be at least --threads = 2 cores"),
         (["--threads", 5000], "--threads must be at most 1024"),
@@ -71,6 +76,38 @@ def test_bench_names_options_that_do_not_go(
     refused = call("bench", tmp_path / "one", *options).exception
     assert isinstance(refused, ConfigError | NoDevice)
     assert str(refused).startswith(said)
+
+
+def _made_for(package: Path, **target: object) -> None:
+    """The package as if it came from a study on another target."""
+    path = package / "metrics.json"
+    figures = read_json(path)
+    figures["target"] |= target
+    write_json(path, figures)
+    write_package_manifest(package)
+
+
+def test_bench_times_on_what_a_package_is_made_for(study: Study, tmp_path: Path) -> None:
+    call("pick", study.path, "--out", tmp_path / "one", "--no-check")
+    _made_for(tmp_path / "one", runtime="torchscript")
+    (row,) = json.loads(call("bench", tmp_path / "one", "--json").stdout)["packages"]
+    assert row["runtime"] == "torchscript"
+    (row,) = json.loads(call("bench", tmp_path / "one", "--runtime", "onnxruntime", "--json").stdout)[
+        "packages"
+    ]
+    assert row["runtime"] == "onnxruntime"
+
+
+def test_a_package_of_a_machine_with_a_gpu_is_timed_and_exported_here(study: Study, tmp_path: Path) -> None:
+    call("pick", study.path, "--out", tmp_path / "one", "--no-check")
+    _made_for(tmp_path / "one", runtime="torch-cuda", device="cuda:5", affinity=[800])
+    assert isinstance(call("bench", tmp_path / "one").exception, NoDevice)
+    here = ("--runtime", "onnxruntime", "--device", "cpu", "--affinity", min(os.sched_getaffinity(0)))
+    assert call("bench", tmp_path / "one", *here).exception is None
+    made = call(
+        "export-target", tmp_path / "one", "--target", "onnxruntime-pixels", "--out", tmp_path / "made"
+    )
+    assert made.exception is None
 
 
 def test_bench_measures_footprints(study: Study, tmp_path: Path) -> None:

@@ -141,8 +141,10 @@ def test_a_root_that_cannot_be_written_uses_the_users_cache(
     told: list[object] = []
     for _ in range(2):
         decoded = decode_images(samples_of(root), SIZE, Path("/proc"), progress=lambda *say: told.append(say))
-    assert decoded.path.parent == tmp_path / "cache" / "reid-pareto" / "decoded"
+    assert decoded.path.parent.parent == tmp_path / "cache" / "reid-pareto" / "decoded"
     assert len(told) == 1
+    other = decode_images(samples_of(root), SIZE, Path("/proc/self"))
+    assert other.path.parent != decoded.path.parent
 
 
 def test_nowhere_to_write_is_a_resource_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from reid.data.image import BadImage, decode, describe_bad, find_bad
 
@@ -60,6 +60,25 @@ def test_exif_rotation_is_undone(tmp_path: Path) -> None:
     lying = picture().rotate(90, expand=True)
     lying.save(tmp_path / "a.png", exif=exif)
     np.testing.assert_array_equal(decode(tmp_path / "a.png"), np.asarray(picture()))
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_every_orientation_is_turned_as_pillow_does(turn: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    picture().save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as stored:
+        expected = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
+    np.testing.assert_array_equal(decode(tmp_path / "a.png"), expected)
+
+
+@pytest.mark.parametrize(
+    "tags", [b"Exif\0\0II*", b"Exif\0\0II+\0\x08\0\0\0\0\0\0\0", b"Exif\0\0nonsense", b"Exif\0\0"]
+)
+def test_a_damaged_exif_costs_no_image(tags: bytes, tmp_path: Path) -> None:
+    picture().save(tmp_path / "plain.jpg", dpi=(72, 72))
+    picture().save(tmp_path / "a.jpg", dpi=(72, 72), exif=tags)
+    np.testing.assert_array_equal(decode(tmp_path / "a.jpg"), decode(tmp_path / "plain.jpg"))
 
 
 def test_the_content_decides_not_the_suffix(tmp_path: Path) -> None:

@@ -119,13 +119,11 @@ def test_equal_filters_are_chosen_alike_every_time(model: ReIDNetwork) -> None:
     assert len(first.kept[units[0].name]) == 32
 
 
-def test_scope_and_embedding_are_told_by_the_units(model: ReIDNetwork, plan: PrunePlan) -> None:
-    assert plan.scope == "inner"
+def test_the_embedding_is_told_by_the_units(model: ReIDNetwork, plan: PrunePlan) -> None:
     assert plan.kept_embedding is None
     units = find_units(model, "grouped")
     rates = {unit.name: 0.5 for unit in units}
     grouped = select(model, units, rates, knn=2, efficient=True, round_to=8)
-    assert grouped.scope == "grouped"
     assert grouped.kept_embedding == grouped.kept["layer4.0.conv2"]
 
 

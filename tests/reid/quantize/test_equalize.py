@@ -4,7 +4,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import numpy_helper
+from torch import nn
 
 from reid.config import Target
 from reid.export import InputSpec, export_onnx
@@ -60,6 +62,16 @@ def test_ranges_of_a_pair_become_equal(tmp_path: Path) -> None:
     rows = np.abs(first).reshape(len(first), -1).max(axis=1)
     columns = np.abs(second).max(axis=(0, 2, 3))
     np.testing.assert_allclose(rows, columns, rtol=0.01)
+
+
+def test_a_convolution_with_several_filters_a_channel_is_no_pair(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.Conv2d(4, 8, 3, groups=4), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    spec = InputSpec(height=32, width=32, mean=SPEC.mean, std=SPEC.std, embedding_dim=8)
+    model = onnx.load(export_onnx(network.eval(), spec, tmp_path / "float.onnx").path)
+    assert equalize(model) == 0
 
 
 def test_an_equalized_file_is_quantized_as_well(tmp_path: Path) -> None:

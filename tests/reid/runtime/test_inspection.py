@@ -105,6 +105,14 @@ def test_malformed_input_specification_is_refused(path: Path, text: str) -> None
     assert "malformed input specification" in refusal(path)
 
 
+def test_an_input_specification_without_an_end_is_refused(path: Path) -> None:
+    def spoil(model: onnx.ModelProto) -> None:
+        next(p for p in model.metadata_props if p.key == "reid_pareto.input_spec").value = "[" * 100_000
+
+    rewrite(path, spoil)
+    assert "malformed input specification" in refusal(path)
+
+
 def test_graph_that_contradicts_its_specification_is_refused(path: Path) -> None:
     def shrink(model: onnx.ModelProto) -> None:
         model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 32

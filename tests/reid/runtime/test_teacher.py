@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from reid.errors import ConfigError
+from reid.errors import ConfigError, ResourceError
 from reid.models import build
 from reid.runtime.teacher import Teacher, check_teacher_file, open_teacher, teacher_files
 from tests.contract.deployment import SPEC, people, tiny_artifact, tiny_network, torch_embeddings
@@ -227,6 +227,21 @@ def test_damaged_files_are_refused_in_one_line(
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error")])
+def test_what_lies_in_the_machine_is_no_fault_of_the_file(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ConfigError would be remembered by the cache of stages."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    path = with_spec(channel_means(tmp_path / "net.onnx"))
+    monkeypatch.setattr("reid.runtime.foreign.onnxruntime.InferenceSession", fail)
+    with pytest.raises(ResourceError, match="cannot be opened now"):
+        open_teacher(path)
 
 
 def test_torn_weights_of_an_ir_are_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """TorchScript: the contract in both engines, integers as ONNX Runtime computes them, and the file."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,33 @@ def test_an_operator_without_a_counterpart_is_named(tmp_path: Path) -> None:
         UnverifiedError, match=r"torchscript cannot open .*the operator Softplus has no counterpart"
     ):
         open_artifact(artifact.path, Target(runtime="torchscript"))
+
+
+def _cut_a_tensor(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].dims[0] += 1
+
+
+def _forget_inputs(model: onnx.ModelProto) -> None:
+    del model.graph.node[3].input[:]
+
+
+def _forget_outputs(model: onnx.ModelProto) -> None:
+    del model.graph.node[3].output[:]
+
+
+@pytest.mark.parametrize("damage", [_cut_a_tensor, _forget_inputs, _forget_outputs])
+@pytest.mark.parametrize("runtime", ["torchscript", "executorch"])
+def test_a_damaged_graph_is_refused(
+    damage: Callable[[onnx.ModelProto], None], runtime: str, tmp_path: Path
+) -> None:
+    if runtime == "executorch":
+        pytest.importorskip("executorch", reason="executorch is not installed (an extra)")
+    artifact = tiny_artifact(tmp_path)
+    model = onnx.load(artifact.path)
+    damage(model)
+    artifact.path.write_bytes(model.SerializeToString())
+    with pytest.raises(UnverifiedError, match=f"{runtime} cannot open"):
+        open_artifact(artifact.path, Target(runtime=runtime))
 
 
 def test_halved_weights_are_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from reid.config import Target, TrialConfig
 from reid.data.prepare import prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
 from reid.errors import ConfigError
+from reid.files import read_json
 from reid.pipeline import check, run
 from reid.runtime import Runtime, open_artifact
 from reid.stages import NoCache
@@ -136,6 +137,21 @@ def test_int8_qat_is_trained_once_for_all_runtimes(trained: Trained) -> None:
         assert "qat" not in stages or stages["qat"].cached
         assert work.checks["qat_parity_min_cosine"] > 0.99
         assert stages["quantize"].cached == (runtime == "onnxruntime")
+
+
+@pytest.mark.parametrize("scheme", ["fp32", "int8-qat", "int8-mixed"])
+def test_a_file_may_add_the_mirror_image(trained: Trained, scheme: str) -> None:
+    work = trained.work(quantization=scheme, flip_embedding=True)
+    exported = export_float(work, trained.data, trained.network)
+    mirrored = quantize_export(work, trained.data, exported, trained.network)
+    plain, _ = trained.deploy(quantization=scheme)
+    assert mirrored.key != plain.key
+    images = trained.data.query_images
+    once, both = (open_artifact(one.artifact.path, Target()).embed(images) for one in (plain, mirrored))
+    turned = open_artifact(mirrored.artifact.path, Target()).embed(images[:, :, ::-1])
+    np.testing.assert_allclose(both, turned, atol=1e-5)
+    assert (once * both).sum(axis=1).min() < 0.9999
+    assert read_json(mirrored.folder / "input_spec.json")["flip"] is True
 
 
 def test_int8_qat_goes_on_after_its_last_epoch(

@@ -91,6 +91,17 @@ def test_a_wrong_range_is_refused(
         check_reading(Teacher(spec=spec(reading=wrong), network=network, name="net"), data, nullcontext)
 
 
+def test_a_reading_that_overflows_has_lost(data: Any) -> None:
+    """As half-precision layers do where they are fed pixels."""
+    network = red_bands(lambda x: np.where(np.abs(x) > 20, np.inf, x))
+    found = check_reading(
+        Teacher(spec=spec(reading=IMAGENET), network=network, name="net"), data, nullcontext
+    )
+    assert found["pixels from 0 to 255 (mean 0, std 1/255)"] == 0
+    with pytest.raises(ConfigError, match="correct its mean and std"):
+        check_reading(Teacher(spec=spec(reading=PIXELS), network=network, name="net"), data, nullcontext)
+
+
 def test_a_teacher_that_knows_nothing_is_not_refused_by_chance(data: Any) -> None:
     rng = np.random.default_rng(1)
     noise = Teacher(
