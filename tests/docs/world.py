@@ -41,7 +41,7 @@ SMALL_TRIAL: dict[str, Any] = {
 }
 """Settings in place of a preset's, so that a trial takes seconds."""
 
-STUDIES = ("STUDY", "studies/osnet", "studies/first", "studies/demo")
+STUDIES = ("STUDY", "studies/osnet", "studies/own", "studies/first", "studies/demo")
 """Names that the documentation gives to a finished study."""
 
 
