@@ -1,7 +1,7 @@
 # make demo   the main job on generated data: search, report, pick, verify
 # make test   the whole test suite
 # make coverage  the part of it that shares the cores, with the lines that no test reaches
-# make bench  every benchmark at a small size, as one table
+# make bench  the benchmarks that can run at a small size, as one table
 # Threads that wait must not spin: tests start more processes than there are cores.
 export OMP_WAIT_POLICY ?= passive
 

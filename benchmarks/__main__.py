@@ -1,9 +1,9 @@
-"""Every benchmark at a small size, held against its aims beside the full-size figures that are committed.
+"""The benchmarks of aims.py, held against their aims: small runs of those that can, beside the full-size figures.
 
 python -m benchmarks [--only MODULE ...]
 
-Small runs tell whether the programs work and roughly where they stand; "full size" is what results/ holds, with the
-device it was measured on. Nothing in results/ is changed.
+Small runs tell whether the programs work and roughly where they stand; what needs real data, a teacher or hours has
+none. "full size" is what results/ holds, with the device it was measured on. Nothing in results/ is changed.
 """
 
 import argparse

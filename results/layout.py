@@ -1,4 +1,4 @@
-"""Where everything lies in a study folder (DESIGN section 4)."""
+"""Where everything lies in a study folder (docs/record-format.md)."""
 
 import re
 from pathlib import Path

@@ -1,6 +1,6 @@
 """The facts about one trial: immutable, strictly typed, and the same in memory as in `trials/000012.json`.
 
-Source: DESIGN sections 3 (step 10) and 4; the format is described by tests/results/golden/record-v1.json.
+The format is described in docs/record-format.md; tests/results/golden/ holds a file of each schema.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """A timing session: the latencies of a study's trials, all taken again in one run on one machine.
 
-A record is never rewritten (DESIGN section 4). The figures of a session are facts beside the records, of kind
+A record is never rewritten. The figures of a session are facts beside the records, of kind
 "latencya" for the first session, "latencyb" for the second; the baseline's is committed last and makes the session
 count. Readers see a trial with the figures of the last session. An older trial that it could not time keeps its figures
 and is not trusted any more: they come from another state of the machine. Where a fact of the session is damaged, only

@@ -1,6 +1,6 @@
 """The read side of a study: what was asked, what came of it, and which trials no other beats.
 
-The records are the only truth (DESIGN section 4). Every file is checked against its own digest when it is
+The records are the only truth (docs/record-format.md). Every file is checked against its own digest when it is
 read, and nothing here writes; the write side is results/store.py.
 """
 

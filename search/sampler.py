@@ -1,8 +1,8 @@
 """Asks Optuna for parameters and tells it what came of them; the committed records stay the only truth.
 
 Ray's own adapter stores trials that fail after a report as complete and leaves others running for ever
-(FIELD finding 1), hence this one. Its state is a function of (space, sampler, seed, told trials): the sampler is
-made anew for every question with a seed of its own, so that a resumed study goes on as if never interrupted.
+(docs/decisions/0003-ray.md), hence this one. Its state is a function of (space, sampler, seed, told trials): the
+sampler is made anew for every question with a seed of its own, so that a resumed study goes on as if never interrupted.
 """
 
 import warnings

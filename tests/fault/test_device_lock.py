@@ -1,4 +1,4 @@
-"""The device lock across real processes that are killed, greedy, many, or do not know it (FAULTS 4.4)."""
+"""The device lock across real processes that are killed, greedy, many, or do not know it (docs/faults.md)."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""FAULTS D1, D5, D8 and X10 for real: drivers and workers are killed, and Ray is looked at from outside.
+"""Rows D1, D5, D8 and X10 of docs/faults.md: drivers and workers are really killed, Ray is looked at from outside.
 
 The trials are fakes (tests/search/fake_trial.py); driver, Ray, workers and study are the real ones.
 """

@@ -1,4 +1,4 @@
-"""FAULTS D5: Ctrl-C as a terminal sends it, to the driver and all of its children at once."""
+"""Row D5 of docs/faults.md: Ctrl-C as a terminal sends it, to the driver and all of its children at once."""
 
 import os
 import signal

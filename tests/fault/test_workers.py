@@ -1,4 +1,4 @@
-"""FAULTS 4.2 for real: one study on a real Ray whose trials fail in every way; each row looks at its own."""
+"""Trials that fail in every way (docs/faults.md), in one study on a real Ray; each test looks at its own."""
 
 import json
 import os

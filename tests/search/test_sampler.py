@@ -74,7 +74,7 @@ def test_nsga2_goes_on_in_a_later_generation(space: Space) -> None:
 
 
 def test_failed_trials_are_told_as_failures_and_none_is_left_running(space: Space) -> None:
-    """FIELD finding 1: Ray's own adapter calls them complete, or leaves them running."""
+    """Ray's own adapter calls them complete, or leaves them running (docs/decisions/0003-ray.md)."""
     sampler = make_sampler("tpe", space, 0)
     for number in range(20):
         sampler.tell(told(number, sampler.ask(number)))

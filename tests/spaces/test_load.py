@@ -1,4 +1,4 @@
-"""Reading space files, honest and hostile (FAULTS X12)."""
+"""Reading space files, honest and hostile (docs/faults.md, row X12)."""
 
 from pathlib import Path
 

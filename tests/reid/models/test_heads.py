@@ -97,7 +97,7 @@ def test_parts_that_are_not_chosen_are_not_trained(monkeypatch: pytest.MonkeyPat
 def test_branches_are_drawn_with_replacement() -> None:
     torch.manual_seed(0)
     counts = Counter(len(chosen_branches(7, 6)) for _ in range(4000))
-    # Each branch survives with (6/7)^6; METHODS 4.2 has 2.8 of 7 for it.
+    # Each branch survives with (6/7)^6.
     mean = sum(size * times for size, times in counts.items()) / 4000
     assert mean == pytest.approx(7 * (6 / 7) ** 6, abs=0.06)
     assert min(counts) >= 1

@@ -64,7 +64,7 @@ def test_median_and_percentiles_are_those_of_the_samples(lock: DeviceLock) -> No
 
 
 def test_m3_a_bursty_load_is_not_trusted(lock: DeviceLock) -> None:
-    """FAULTS M3 (a): every fourth inference waits; three attempts, then it is said."""
+    """docs/faults.md, row M3: every fourth inference waits; three attempts, then it is said."""
     machine = Machine()
     found = machine.measure(machine.work(10.0, 10.0, 10.0, 26.0), lock, kernel_ms_at_start=3.0)
     assert (found.trusted, found.attempts) == (False, 3)
@@ -73,7 +73,7 @@ def test_m3_a_bursty_load_is_not_trusted(lock: DeviceLock) -> None:
 
 
 def test_m3_a_steady_load_is_caught_by_the_kernel(lock: DeviceLock) -> None:
-    """FAULTS M3 (b): all samples alike, and all wrong."""
+    """docs/faults.md, row M3: all samples alike, and all wrong."""
     machine = Machine(kernels=repeat(4.5))
     found = machine.measure(machine.work(24.7), lock, kernel_ms_at_start=3.0)
     assert (found.trusted, found.attempts) == (False, 3)
