@@ -16,6 +16,7 @@ NEEDED = {
     "market-osnet-taught": {"weights": "null", "teacher": "teacher.xml"},
     "market-osnet-small": {"weights": "null", "teacher": "teacher.xml"},
     "market-osnet-longer": {"weights": "null", "teacher": "teacher.xml"},
+    "market-osnet-wider": {"weights": "null", "teacher": "teacher.xml"},
     "market-lpcv": {"weights": "null"},
     # Timing each of 121 layers in both forms takes minutes; int8-mixed is run on other networks.
     "market-densenet-int8": {"weights": "null", "quantization": "int8-static"},
