@@ -8,6 +8,7 @@ from reid.errors import UnverifiedError
 from reid.files import read_json, sha256_of, write_atomic, write_json
 from results.package import PROGRAM, assemble, program, requirements, without_places
 from results.package_manifest import check_package
+from results.reason import join
 from results.reference import Embed, write_reference
 
 __all__ = ["build_converted"]
@@ -82,12 +83,12 @@ def _card(source: Path, files: Mapping[str, bytes], runtime: str, conversion: Ma
     title, _, rest = (source / "model_card.md").read_text(encoding="utf-8").partition("\n")
     names = " and ".join(f"`{name}`" for name in sorted(files, reverse=True))
     rest = rest.replace("| `model.onnx` |", f"| {names} |")
-    package = requirements(runtime).partition(">=")[0]
+    needed = join(line.partition(">=")[0] for line in requirements(runtime).splitlines())
     halved = " Weights are kept as fp16." if conversion.get("half") else ""
     return f"""{title}
 
 **Converted for {target}.** {names} stand in place of `model.onnx`.{halved} Smallest
 cosine to the source's embeddings: {conversion["min_cosine"]:.6f} over {conversion["images"]} generated images.
 Accuracy, latency and size below are those of the source: measure anew with `reid-pareto bench SOURCE THIS`.
-`embed.py` needs {package}.
+`embed.py` needs {needed}.
 {rest}"""

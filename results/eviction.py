@@ -1,6 +1,8 @@
 """Keeping a stage cache within a number of bytes: what was used least recently goes, what is in use stays."""
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,11 +57,11 @@ def evict(cache: Path, limit_bytes: int) -> int:
 def size_of(folder: Path) -> int:
     """Bytes of the files below a folder, as far as they are still there."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_size if not path.is_dir() else 0
-        except FileNotFoundError:
-            continue
+    # Unlike Path.rglob it passes over folders that another process removes meanwhile.
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(parent, name).lstat().st_size
     return total
 
 

@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -47,10 +48,11 @@ class StudyLease:
         self._machine = _machine(mirror)
         self._text: dict[str, Any] = {}
         self._ended = threading.Event()
+        self._renewal = threading.Thread(target=self._renew, name="study-lease", daemon=True)
 
     def __enter__(self) -> Self:
         before = lease_of(self._remote)
-        if before is not None and self._is_alive(before):
+        if before is not None and before.get("machine") != self._machine and _is_alive(self._remote, before):
             raise StudyInUse(
                 f"{self._remote.uri} is in use by process {before.get('pid')} on {before.get('host')} "
                 f"since {before.get('since')}; wait for it or stop it (its lease ends {self._lease_s:g} s after it)"
@@ -64,13 +66,15 @@ class StudyLease:
         # Of two that write at once the later one stays; both look after both have written.
         time.sleep(_SETTLE_S)
         self.check()
-        threading.Thread(target=self._renew, name="study-lease", daemon=True).start()
+        self._renewal.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
+        # A renewal under way would say after us that the lease is held.
+        self._renewal.join()
         try:
             self.check()
             self._text["held"] = False
@@ -90,19 +94,6 @@ class StudyLease:
         if found is None or found.get("token") != self._text["token"]:
             by = f"process {found.get('pid')} on {found.get('host')}" if found else "another process"
             raise StudyInUse(f"{self._remote.uri} was taken over by {by}; nothing more is written here")
-
-    def _is_alive(self, lease: dict[str, Any]) -> bool:
-        if not lease.get("held") or lease.get("machine") == self._machine:
-            return False
-        probe = f"study.lease.{uuid4().hex}.probe"
-        # The store's clock on both sides: clocks of machines differ and jump.
-        self._remote.write(probe, b"now")
-        now_s = self._remote.modified_s(probe)
-        self._remote.delete(probe)
-        then_s = self._remote.modified_s(LEASE)
-        if now_s is None or then_s is None:
-            return True
-        return now_s - then_s < float(lease.get("lease_s", self._lease_s))
 
     def _renew(self) -> None:
         while not self._ended.wait(self._lease_s / 4):
@@ -129,11 +120,33 @@ def lease_of(remote: Remote) -> dict[str, Any] | None:
 
 
 def lease_holder(remote: Remote) -> Holder | None:
-    """Who holds the lease of a study, or None; one who died without a word is named until another takes over."""
+    """Who holds the lease of a study, or None; one who died without a word is named until the lease is over.
+
+    Whoever may only read the store cannot ask its clock, and is told of the last one who did not give it back.
+    """
     found = lease_of(remote)
-    if not found or not found.get("held"):
+    if found is None:
         return None
+    try:
+        if not _is_alive(remote, found):
+            return None
+    except ResourceError:
+        pass
     return Holder(host=found["host"], pid=found["pid"], since=found["since"], fence=found["fence"])
+
+
+def _is_alive(remote: Remote, lease: Mapping[str, Any]) -> bool:
+    if not lease.get("held"):
+        return False
+    probe = f"study.lease.{uuid4().hex}.probe"
+    # The store's clock on both sides: clocks of machines differ and jump.
+    remote.write(probe, b"now")
+    now_s = remote.modified_s(probe)
+    remote.delete(probe)
+    then_s = remote.modified_s(LEASE)
+    if now_s is None or then_s is None:
+        return True
+    return now_s - then_s < float(lease.get("lease_s", _LEASE_S))
 
 
 def _machine(mirror: Path) -> str:

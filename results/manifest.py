@@ -8,7 +8,7 @@ from reid.files import sha256_of, sync_folder
 from results.layout import is_temporary
 from results.sealed import read_sealed, write_sealed
 
-__all__ = ["MANIFEST", "commit_folder", "plain_files", "verify_folder"]
+__all__ = ["MANIFEST", "commit_folder", "committed_files", "plain_files", "verify_folder"]
 
 MANIFEST = "COMMIT.json"
 _SCHEMA = 1
@@ -46,7 +46,7 @@ def verify_folder(folder: Path) -> Path:
     Raises:
         UnverifiedError: no manifest, or a file is missing, too many, of another size or altered; names it.
     """
-    entries = _entries(folder)
+    entries = committed_files(folder)
     found = plain_files(folder)
     for name in sorted(entries.keys() - found.keys()):
         raise UnverifiedError(f"{folder / name}: is missing")
@@ -76,7 +76,12 @@ def plain_files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _entries(folder: Path) -> dict[str, dict[str, int | str]]:
+def committed_files(folder: Path) -> dict[str, dict[str, int | str]]:
+    """Name of each file that the manifest of a folder lists -> "size_bytes" and "sha256"; the files are not looked at.
+
+    Raises:
+        UnverifiedError: no manifest, or it is torn, altered, or of another schema.
+    """
     path = folder / MANIFEST
     try:
         body = read_sealed(path)

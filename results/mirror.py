@@ -6,16 +6,28 @@ that a reader never takes what the driver is about to commit for something that 
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 from reid.errors import ConfigError
 from reid.files import remove_tree, user_cache, write_atomic
 from results import layout
+from results.flock import locked
 from results.manifest import MANIFEST
 from results.remote import Remote
 
-__all__ = ["forget", "mirror_folder", "pull", "pull_artifact", "push", "push_artifact", "withdraw_artifact"]
+__all__ = [
+    "alone",
+    "forget",
+    "mirror_folder",
+    "pull",
+    "pull_artifact",
+    "push",
+    "push_artifact",
+    "withdraw_artifact",
+]
 
 _PROBED = 16
 _RECORD = re.compile(r"trials/(\d{6,})\.json")
@@ -27,6 +39,20 @@ def mirror_folder(uri: str, role: Literal["driver", "reader"]) -> Path:
     return user_cache() / "studies" / name / role
 
 
+@contextmanager
+def alone(mirror: Path) -> Iterator[None]:
+    """Hold a mirror alone, for as long as what it has and what the store has differ by our doing.
+
+    All readers of a user share one: `pull` would remove what another thread or process wrote and did not push yet.
+
+    Raises:
+        ResourceError: the lock cannot be taken.
+    """
+    mirror.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with locked(mirror.with_name(f"{mirror.name}.lock")):
+        yield
+
+
 def pull(remote: Remote, mirror: Path) -> None:
     """Make the definition and the records of the mirror those of the store; artifacts are left out.
 
@@ -36,6 +62,11 @@ def pull(remote: Remote, mirror: Path) -> None:
         ConfigError: there is no study at the remote place.
         ResourceError: the store does not answer, or the mirror cannot be written.
     """
+    with alone(mirror):
+        _pull(remote, mirror)
+
+
+def _pull(remote: Remote, mirror: Path) -> None:
     try:
         definition = remote.read("study.json")
     except FileNotFoundError as error:
@@ -60,7 +91,7 @@ def pull(remote: Remote, mirror: Path) -> None:
             except FileNotFoundError:
                 continue  # A note that was committed between the listing and the reading.
     for path in layout.trials_folder(mirror).glob("*.json"):
-        if f"trials/{path.name}" not in names:
+        if f"trials/{path.name}" not in names and not layout.is_temporary(path.name):
             path.unlink(missing_ok=True)
 
 
@@ -74,17 +105,18 @@ def forget(mirror: Path) -> None:
 
 def pull_artifact(remote: Remote, mirror: Path, number: int) -> None:
     """Fetch the files of a trial; without its COMMIT.json in the store there is nothing to fetch."""
-    folder = layout.artifact_folder(mirror, number)
-    if (folder / MANIFEST).exists():
-        return
-    prefix = folder.relative_to(mirror).as_posix()
-    if not remote.present([f"{prefix}/{MANIFEST}"]):
-        return
-    names = sorted(remote.names(prefix), key=lambda name: name.endswith(f"/{MANIFEST}"))
-    for name in names:
-        relative = Path(name)
-        if ".." not in relative.parts:
-            _put_local(mirror / relative, remote.read(name))
+    with alone(mirror):
+        folder = layout.artifact_folder(mirror, number)
+        if (folder / MANIFEST).exists():
+            return
+        prefix = folder.relative_to(mirror).as_posix()
+        if not remote.present([f"{prefix}/{MANIFEST}"]):
+            return
+        names = sorted(remote.names(prefix), key=lambda name: name.endswith(f"/{MANIFEST}"))
+        for name in names:
+            relative = Path(name)
+            if ".." not in relative.parts:
+                _put_local(mirror / relative, remote.read(name))
 
 
 def push(remote: Remote, mirror: Path, path: Path, *, once: bool = False) -> None:

@@ -39,7 +39,12 @@ _FROM_ARTIFACT = ("model.onnx", "input_spec.json")
 _LEAST_VERSIONS = {
     "onnxruntime": "1.22", "openvino": "2025.0", "torch": "2.13", "executorch": "1.5", "numpy": "2.0", "pillow": "11",
 }  # fmt: skip
-_PACKAGES = {"torchscript": "torch", "torchscript-qnnpack": "torch"}
+_PACKAGES = {
+    "torchscript": ("torch",),
+    "torchscript-qnnpack": ("torch",),
+    # Its package leaves torch, whose tensors it takes, to whoever installs it.
+    "executorch": ("executorch", "torch"),
+}
 # What may be told of the machine: names of hosts and users stay behind.
 _DEVICE_KEYS = ("device", "cpu", "gpu", "cores")
 _HOST = "host"
@@ -124,9 +129,8 @@ def requirements(runtime: str) -> str:
     Args:
         runtime: that the package's network is made for.
     """
-    return "".join(
-        f"{name}>={_LEAST_VERSIONS[name]}\n" for name in (_PACKAGES.get(runtime, runtime), "numpy", "pillow")
-    )
+    names = (*_PACKAGES.get(runtime, (runtime,)), "numpy", "pillow")
+    return "".join(f"{name}>={_LEAST_VERSIONS[name]}\n" for name in names)
 
 
 def figures_on_test(fact: Mapping[str, Any] | None) -> dict[str, float]:

@@ -76,12 +76,13 @@ def _read_files(path: Path) -> dict[str, dict[str, Any]]:
         if not stat.S_ISREG(path.lstat().st_mode) or path.stat().st_size > _MAX_BYTES:
             raise UnverifiedError(f"{path} is no manifest: not a plain file of at most {_MAX_BYTES} bytes")
         body = read_sealed(path)
+        # The seal covers the content; this covers blanks and the order of keys, so that every byte counts.
+        same = path.read_bytes() == _text(body).encode()
     except FileNotFoundError:
         raise UnverifiedError(f"{path.parent} is no package: it holds no {path.name}") from None
-    except StudyDamaged as error:
+    except (StudyDamaged, RecursionError) as error:
         raise UnverifiedError(f"{path} is altered or torn; {_AGAIN}") from error
-    # The seal covers the content; this covers blanks and the order of keys, so that every byte counts.
-    if path.read_text() != _text(body):
+    if not same:
         raise UnverifiedError(f"{path} is altered; {_AGAIN}")
     if body.get("kind") != _KIND or body.get("schema") != _SCHEMA:
         raise UnverifiedError(f"{path}: is not schema {_SCHEMA} of a {_KIND}; use a newer reid-pareto")

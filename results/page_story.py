@@ -59,7 +59,7 @@ def ledger(records: Sequence[Record]) -> dict[str, Any]:
     Returns:
         "stages": [name, times computed, times taken from the cache, seconds with those of attempts that did not
         finish] of each stage in the order of the work; "saved": seconds that the cache spared at least; "wall":
-        seconds from the first trial's start to the last one's end, pauses included; "hosts": machines that took part.
+        seconds from the first record's start to the last one's end, pauses included; "hosts": machines that took part.
     """
     spent: dict[str, list[float]] = {}
     for record in records:

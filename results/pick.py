@@ -3,7 +3,7 @@
 A limit on one objective asks for the best of the other; no limit asks for the knee of the front.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -35,6 +35,10 @@ class ReadableStudy(Protocol):
 
     def records(self) -> Sequence[Record]:
         """All committed trials."""
+        ...
+
+    def discarded(self) -> Collection[int]:
+        """Numbers of the trials whose files were removed to make room: they are told, and can be had no more."""
         ...
 
 
@@ -82,7 +86,7 @@ def pick(
     max_drop: Mapping[str, float] | None = None,
     trial: int | None = None,
 ) -> Choice:
-    """Choose a trial among the complete, feasible ones whose latency is trusted.
+    """Choose a trial among the complete, feasible ones whose latency is trusted and whose files are there.
 
     With a limit on latency or throughput the most accurate trial within it wins; with a limit on accuracy the fastest;
     with both the most accurate; with neither (or limits on other metrics only) the knee of the front.
@@ -103,9 +107,9 @@ def pick(
         if maximum or minimum or max_drop:
             raise ConfigError("--trial names the choice: leave out --max, --min and --max-drop, or --trial")
         return _named(study, trial, objectives)
-    candidates = [record for record in study.records() if eligible(record, objectives)]
+    candidates = _candidates(study)
     if not candidates:
-        raise NothingFeasible(why_empty(study.records()))
+        raise NothingFeasible(why_empty(study.records(), study.discarded()))
     wishes = make_wishes(
         candidates,
         study.baseline,
@@ -148,7 +152,7 @@ def with_record(choice: Choice, record: Record, study: ReadableStudy) -> Choice:
     if record.number == choice.record.number:
         return choice
     objectives = study.objectives
-    candidates = [one for one in study.records() if eligible(one, objectives)]
+    candidates = _candidates(study)
     others = [choice.record, *(runner.record for runner in choice.runners_up if runner.record is not record)]
     return replace(
         choice,
@@ -157,6 +161,15 @@ def with_record(choice: Choice, record: Record, study: ReadableStudy) -> Choice:
         prices=_prices(record, candidates, choice.wishes, choice.wanted, objectives),
         offers=offers(record, candidates, choice.wishes, objectives),
     )
+
+
+def _candidates(study: ReadableStudy) -> list[Record]:
+    gone = study.discarded()
+    return [
+        record
+        for record in study.records()
+        if record.number not in gone and eligible(record, study.objectives)
+    ]
 
 
 def _within(candidates: Sequence[Record], wishes: Sequence[Wish]) -> list[Record]:
@@ -202,10 +215,11 @@ def _prices(
     prices = []
     for wish in wishes:
         others = [other for other in wishes if other is not wish]
-        without = _order(_within(candidates, others), wanted, objectives)[0]
-        if wish.excess(without) > 0:
-            gain = compare(without, chosen, objectives)
-            prices.append(Price(wish=wish.text, record=without, gain=gain))
+        # None is left where a search that goes on has removed the files of the chosen one since.
+        for without in _order(_within(candidates, others), wanted, objectives)[:1]:
+            if wish.excess(without) > 0:
+                gain = compare(without, chosen, objectives)
+                prices.append(Price(wish=wish.text, record=without, gain=gain))
     return tuple(prices)
 
 
@@ -219,8 +233,7 @@ def _named(study: ReadableStudy, trial: int, objectives: Mapping[str, str]) -> C
         why = "; ".join(chosen.violations) or (chosen.error or {}).get("message", "no reason kept")
         raise ConfigError(f"--trial {trial} is {chosen.status} and cannot be picked: {why}")
     standing = _standing(chosen, records.values(), objectives)
-    others = [record for record in records.values() if eligible(record, objectives)]
-    trades = offers(chosen, others, (), objectives) if eligible(chosen, objectives) else ()
+    trades = offers(chosen, _candidates(study), (), objectives) if eligible(chosen, objectives) else ()
     return Choice(record=chosen, reason=f"Trial {trial} was named; it {standing}.", offers=trades)
 
 

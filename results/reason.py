@@ -1,5 +1,6 @@
 """Sentences about a choice: why this trial, what the others would give, why nothing fits."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from results.record import Record
@@ -8,6 +9,14 @@ from results.wish import Wish, better_higher, figure
 __all__ = ["compare", "join", "why_best", "why_empty", "why_none_within"]
 
 _NEAREST = 3
+_HINDRANCES = (
+    "failed",
+    "infeasible",
+    "stopped early",
+    "with untrusted latency",
+    "with files removed to make room",
+    "without an objective",
+)
 
 
 def join(parts: Iterable[str]) -> str:
@@ -58,26 +67,33 @@ def why_none_within(candidates: Sequence[Record], wishes: Sequence[Wish]) -> str
     return f"none of {_trials(len(candidates))} meets {limits}; nearest: {', '.join(nearest)}"
 
 
-def why_empty(records: Sequence[Record]) -> str:
-    """Why a study has nothing to choose from, with the infeasible trials that miss its limits least."""
+def why_empty(records: Sequence[Record], gone: Collection[int]) -> str:
+    """Why a study has nothing to choose from, with the infeasible trials that miss its limits least.
+
+    Args:
+        records: all committed trials.
+        gone: numbers of those whose files were removed to make room.
+    """
     if not records:
         return "the study has no committed trial yet; run reid-pareto search first"
-    untrusted = sum(record.status == "complete" and not record.latency_trusted for record in records)
-    counts = {
-        "failed": sum(record.status == "failed" for record in records),
-        "infeasible": sum(record.status == "infeasible" for record in records),
-        "stopped early": sum(record.status == "stopped" for record in records),
-        "with untrusted latency": untrusted,
-    }
+    counts = Counter(_hindrance(record, gone) for record in records)
     broken = sorted(
-        (record for record in records if record.violations),
+        (record for record in records if record.violations and record.number not in gone),
         key=lambda record: (_relative_miss(record.violations), record.number),
     )
     nearest = [f"trial {record.number} ({_broken(record.violations)})" for record in broken[:_NEAREST]]
     return f"none of {_count(len(records), 'trial')} can be picked: " + (
-        ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        ", ".join(f"{counts[what]} {what}" for what in _HINDRANCES if counts[what])
         + (f"; nearest: {', '.join(nearest)}" if nearest else "")
     )
+
+
+def _hindrance(record: Record, gone: Collection[int]) -> str:
+    if record.outcome != "complete":
+        return "stopped early" if record.outcome == "stopped" else record.outcome
+    if record.number in gone:
+        return "with files removed to make room"
+    return "without an objective" if record.latency_trusted else "with untrusted latency"
 
 
 def _relative_miss(violations: Mapping[str, float]) -> float:

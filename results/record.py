@@ -97,6 +97,11 @@ class Record:
         """Whether the trial is complete and breaks no limit."""
         return self.status == "complete" and not any(excess > 0 for excess in self.violations.values())
 
+    @property
+    def outcome(self) -> str:
+        """The status, but "infeasible" of a complete trial that was timed again and breaks a limit since then."""
+        return "infeasible" if self.status == "complete" and not self.feasible else self.status
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` gives an equal record back."""
         return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}

@@ -23,8 +23,9 @@ Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 _SCHEMA = 1
 _SEED = 1
 _COUNT = 4
-# A package comes from anywhere: what it asks to be generated must not fill the memory.
-_MOST_PIXELS = 2**26
+# A package comes from anywhere: neither its file nor what that asks to be generated must fill the memory.
+_MOST_PIXELS = _COUNT * 1024 * 1024
+_MOST_BYTES = 4_000_000
 
 
 def reference_images(seed: int, count: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -96,6 +97,8 @@ def compare_reference(path: Path, embed: Embed) -> float:
 
 def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError(f"it has more than {_MOST_BYTES} bytes")
         content: dict[str, Any] = read_json(path)
         spec = content["images"]
         sides = [spec[name] for name in ("count", "height", "width")]
@@ -104,7 +107,7 @@ def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         images = reference_images(spec["seed"], *sides)
         stored = np.array(content["embeddings"], dtype=np.float32)
         same = hashlib.sha256(images.tobytes()).hexdigest() == spec["sha256"]
-    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise UnverifiedError(f"{path}: cannot be read as reference embeddings: {error}") from error
     if content.get("schema") != _SCHEMA or not same or stored.ndim != 2:
         raise UnverifiedError(

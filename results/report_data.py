@@ -53,7 +53,7 @@ class Snapshot:
         trials: the committed records by number.
         tests: figures on the test split by number of the trial, where they were taken.
         again: figures that a pick measured anew, likewise.
-        gone: numbers of trials whose files were removed to make room; they are shown and cannot be picked.
+        gone: numbers of trials whose files were removed to make room.
     """
 
     path: str
@@ -89,8 +89,12 @@ class Snapshot:
         )
 
     def records(self) -> tuple[Record, ...]:
-        """What can be picked, by number."""
-        return tuple(record for record in self.trials if record.number not in self.gone)
+        """The committed trials, by number."""
+        return self.trials
+
+    def discarded(self) -> frozenset[int]:
+        """Numbers of trials that are shown and cannot be picked: their files were removed to make room."""
+        return self.gone
 
 
 def axes_of(objectives: Mapping[str, str]) -> Axes:
@@ -178,7 +182,7 @@ def report_data(study: Snapshot) -> dict[str, Any]:
         ],
         "hypervolume": _volume(study),
         "importance": _importance(study),
-        "ledger": ledger(records),
+        "ledger": ledger([*records, *([baseline] if baseline else [])]),
         "details": {
             str(record.number): detail(record, shared, study.tests.get(record.number)) for record in records
         },
@@ -263,10 +267,8 @@ def _importance(study: Snapshot) -> dict[str, Any]:
 
 
 def _kind(record: Record, on_front: bool) -> str:
-    if record.status != "complete":
-        return record.status
-    if not record.feasible:
-        return "infeasible"
+    if record.outcome != "complete":
+        return record.outcome
     if not record.latency_trusted:
         return "untrusted"
     return "front" if on_front else "dominated"
@@ -332,7 +334,7 @@ def _baseline(study: Snapshot) -> str:
 
 
 def _counts(study: Snapshot) -> str:
-    counts = Counter(record.status for record in study.trials)
+    counts = Counter(record.outcome for record in study.trials)
     latest = max((record.finished_at for record in study.trials), default="")
     shown = ", ".join(f"{counts[status]} {status}" for status in sorted(counts)) or "none committed yet"
     return f"{shown}; the last on {latest[:16].replace('T', ' at ')} UTC" if latest else shown

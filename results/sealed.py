@@ -51,7 +51,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
     stored = body.pop(_SEAL)
     try:
         whole = _digest(body) == stored
-    except ValueError:
+    except (ValueError, RecursionError):
         whole = False
     if not whole:
         raise StudyDamaged(f"{path}: differs from its {_SEAL}; restore it")

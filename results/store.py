@@ -6,8 +6,10 @@ writes.
 """
 
 import math
+import os
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from reid.errors import ConfigError, ResourceError
 from reid.files import remove_tree, sync_folder, write_with
 from results import layout
 from results.manifest import MANIFEST, commit_folder, plain_files
-from results.mirror import push, push_artifact, withdraw_artifact
+from results.mirror import alone, push, push_artifact, withdraw_artifact
 from results.record import Record, utc_now
 from results.remote import Remote
 from results.sealed import no_access, write_once, write_sealed
@@ -126,9 +128,10 @@ def note_started(study: Study | Path, number: int, attempt: int, params: Mapping
         "params": dict(params),
         "started_at": utc_now(),
     }
-    path = write_sealed(layout.started_path(root, number), body)
-    if remote := _remote(study):
-        push(remote, root, path)
+    with _alone(study):
+        path = write_sealed(layout.started_path(root, number), body)
+        if remote := _remote(study):
+            push(remote, root, path)
     return path
 
 
@@ -173,7 +176,7 @@ def commit_fact(study: Study | Path, number: int, kind: str, fact: Mapping[str, 
         raise ConfigError(f"{path} is committed already; facts are never rewritten") from error
 
 
-def commit_artifact(study: Study | Path, number: int, folder: Path) -> str:
+def commit_artifact(study: Study | Path, number: int, folder: Path, *, linked: bool = False) -> str:
     """Copy the files of a trial into the study, durably, their manifest last.
 
     What an earlier attempt left is replaced as long as the trial has no record.
@@ -182,6 +185,8 @@ def commit_artifact(study: Study | Path, number: int, folder: Path) -> str:
         study: folder or study.
         number: of the trial; -1 is the baseline.
         folder: holds plain files, at least one; it is left as it is.
+        linked: the files are linked, not copied, where the filesystem does that, so that they take no further room;
+            nobody may write to them any more.
 
     Returns:
         The folder relative to the study, for `Record.artifact`.
@@ -201,7 +206,7 @@ def commit_artifact(study: Study | Path, number: int, folder: Path) -> str:
     (target / MANIFEST).unlink(missing_ok=True)
     remove_tree(target)
     for name, source in sources.items():
-        write_with(target / name, partial(shutil.copyfile, source))
+        write_with(target / name, partial(_link if linked else shutil.copyfile, source))
     sync_folder(target.parent)
     commit_folder(target)
     if remote := _remote(study):
@@ -264,12 +269,24 @@ def _remote(study: Study | Path) -> Remote | None:
     return study.remote if isinstance(study, Study) else None
 
 
+def _alone(study: Study | Path) -> AbstractContextManager[None]:
+    return alone(_root(study)) if _remote(study) else nullcontext()
+
+
 def _write_once(study: Study | Path, path: Path, body: Mapping[str, Any]) -> Path:
     """Write to a free name: in the mirror, then in the store, where it counts."""
-    write_once(path, body)
-    if remote := _remote(study):
-        push(remote, _root(study), path, once=True)
+    with _alone(study):
+        write_once(path, body)
+        if remote := _remote(study):
+            push(remote, _root(study), path, once=True)
     return path
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another filesystem, or a file of another user
+        shutil.copyfile(source, target)
 
 
 def _left_behind(entry: Path, root: Path) -> bool:

@@ -292,7 +292,7 @@ class Driver:
         if record.status == "failed" or folder is None:
             return record
         try:
-            place = commit_artifact(self._study, record.number, Path(folder))
+            place = commit_artifact(self._study, record.number, Path(folder), linked=True)
         except (ConfigError, ArtifactError) as error:
             # The trial's own doing (no files, links): it failed, and the search goes on.
             problem = {"kind": type(error).__name__, "message": str(error)}

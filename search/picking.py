@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reid.data.archive import pack
+from reid.errors import NoDevice
 from results.layout import artifact_folder
 from results.package import build_package, demand_new, figures_on_test
 from results.pick import Choice
@@ -88,7 +89,7 @@ def pick_package(
         _must_be_new(out, zipped)
     root = dataset_at_hand(study, data)
     choice = choose(
-        _Havable(study) if wishes.trial is None else study,
+        study,
         maximum=wishes.maximum,
         minimum=wishes.minimum,
         max_drop=wishes.max_drop,
@@ -139,25 +140,6 @@ def describe(picked: Picked) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Havable:
-    """A study without the trials whose files were removed, and that can be had no more."""
-
-    study: Study
-
-    @property
-    def objectives(self) -> Mapping[str, str]:
-        return self.study.objectives
-
-    @property
-    def baseline(self) -> Record | None:
-        return self.study.baseline
-
-    def records(self) -> list[Record]:
-        gone = self.study.discarded()
-        return [record for record in self.study.records() if record.number not in gone]
-
-
 def _candidates(found: Rechecked) -> list[dict[str, Any]]:
     return [
         {
@@ -183,7 +165,10 @@ def _recheck(
         return None, (
             f"nothing was timed again or evaluated: the dataset is not at {gone}; say with --data where it is"
         )
-    return recheck(study, choice, root, say), ""
+    try:
+        return recheck(study, choice, root, say), ""
+    except NoDevice as error:
+        return None, f"nothing was timed again or evaluated: this machine lacks the study's target ({error})"
 
 
 def _must_be_new(out: Path, zipped: bool) -> None:

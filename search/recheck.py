@@ -78,6 +78,7 @@ def recheck(study: Study, choice: Choice, data: Path, say: Callable[[str], None]
         NothingFeasible: every candidate breaks a latency limit now.
         UnverifiedError: an artifact is altered.
         DataError: an image is missing or damaged.
+        NoDevice: this machine lacks the study's target; nothing was measured.
     """
     dataset = _dataset(study, data)
     candidates = [choice.record, *(runner.record for runner in choice.runners_up)]

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from reid.errors import ConfigError
-from reid.files import read_json, sha256_of
+from reid.files import read_json
 from reid.runtime import model_file
 from results import commit_fact
-from results.layout import numbers_with_fact
+from results.layout import artifact_folder, numbers_with_fact
+from results.manifest import committed_files
 from results.record import BASELINE_NUMBER, Record
 from results.study import Study
 from search.figures import figure_text
@@ -52,7 +53,8 @@ def merge_timings(study: Study, file: Path, name: str | None = None) -> Merged:
     Raises:
         ConfigError: the file is no such answer, its timing is not trusted, a network is not of this study or stands
             twice, or a trial has another figure of that name already, or one of another machine or runtime.
-            Nothing is written then.
+        UnverifiedError: the artifact of such a trial is altered, or a manifest cannot be read.
+            Nothing is written in either case.
     """
     answer = _read(file)
     name = _named(name if name is not None else "".join(re.findall("[a-z]", answer["host"].lower()))[:30])
@@ -72,6 +74,8 @@ def merge_timings(study: Study, file: Path, name: str | None = None) -> Merged:
                     "time one of them"
                 )
             facts[number] = fact
+    for number in facts:
+        study.artifact(number)
     _demand_one_machine(study, name, list(facts.values()))
     before = {number: study.fact(number, _kind(name)) for number in facts}
     for number, fact in facts.items():
@@ -161,12 +165,14 @@ def _demand_one_machine(study: Study, name: str, facts: Sequence[Mapping[str, An
 
 
 def _numbers(study: Study) -> dict[str, list[int]]:
-    """Hash of a network's file -> numbers of the trials, or the baseline, that have it."""
+    """Hash of a network's file, as it was committed -> numbers of the trials, or the baseline, that have it."""
     found: dict[str, list[int]] = {}
     discarded = study.discarded()
     for record in (*study.records(), *([study.baseline] if study.baseline else [])):
         if record.artifact is not None and record.number not in discarded:
-            found.setdefault(sha256_of(model_file(study.artifact(record.number))), []).append(record.number)
+            file = model_file(artifact_folder(study.path, record.number))
+            if entry := committed_files(file.parent).get(file.name):
+                found.setdefault(str(entry["sha256"]), []).append(record.number)
     return found
 
 

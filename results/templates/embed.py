@@ -4,7 +4,7 @@
     python embed.py FOLDER OUT.npy         embeds every picture of a folder; names go into OUT.txt, a line for each row
 
 Needs numpy, pillow and onnxruntime (openvino for a package that holds model.xml, torch for one that holds TorchScript,
-executorch for one that holds model.pte), and nothing else.
+executorch and torch for one that holds model.pte), and nothing else.
 """
 
 import json
@@ -95,7 +95,8 @@ def main(first, second):
     if not paths or second.suffix != ".npy":
         sys.exit(f"{first} holds no .jpg or .png" if not paths else f"{second} must end in .npy")
     np.save(second, embed(run, takes_pixels, paths))
-    second.with_suffix(".txt").write_text("".join(f"{path.name}\n" for path in paths))
+    names = "".join(f"{path.name}\n" for path in paths)
+    second.with_suffix(".txt").write_text(names, encoding="utf-8", errors="surrogateescape")
     print(f"{len(paths)} embeddings of {SPEC['embedding_dim']} numbers in {second}")
 
 

@@ -134,13 +134,13 @@ function markShapes() {
     ...around([state.byNumber.get(state.selected)], ring(10), "ink", "selected")];
 }
 
-/* Trials with a cost and no accuracy stand on a strip of their own below the picture. */
+/* Trials with a figure across and none upwards stand on a strip of their own below the picture. */
 function stripTrace() {
   const trials = state.trials.filter((trial) => !onPlot(trial) && trial.metrics[state.look.x] !== undefined);
   if (!trials.length) return [];
   const drawn = trials.length > CROWD ? trials.slice(0, CROWD) : trials;
-  return [{ type: "scatter", mode: "markers", name: `stopped early (${trials.length.toLocaleString("en")})`, meta: "strip", yaxis: "y2",
-    x: drawn.map(px), y: drawn.map(() => 0), customdata: drawn.map((trial) => trial.n), hovertemplate: "%{text}<extra></extra>",
+  return [{ type: "scatter", mode: "markers", meta: "strip", yaxis: "y2",
+    name: literal(`no ${nameOf(state.look.y)} measured (${trials.length.toLocaleString("en")})`), x: drawn.map(px), y: drawn.map(() => 0), customdata: drawn.map((trial) => trial.n), hovertemplate: "%{text}<extra></extra>",
     text: drawn.map((t) => literal(`trial ${t.n}, ${t.kind}: ${nameOf(state.look.x)} ${shown(state.look.x, t.metrics[state.look.x])}`)),
     marker: { size: 9, symbol: "line-ns-open", color: colour("bad"), line: { width: 1.4 } } }];
 }
@@ -242,6 +242,9 @@ function walkFront(event) {
 }
 
 function drawLook() {
+  // Each value of a shape has a mark of its own in the key.
+  const shapes = ["", ...state.data.params.filter((name) => groupsOf(name).size <= SYMBOLS.length)];
+  if (!shapes.includes(state.look.shape)) state.look.shape = "";
   const known = new Set(state.trials.flatMap((trial) => Object.keys(trial.metrics)));
   const metrics = [...new Set([state.data.x, state.data.y, ...FIRST, ...known])].filter((m) => known.has(m) || m === state.data.x || m === state.data.y);
   const choice = (title, key, options, named) => {
@@ -258,7 +261,7 @@ function drawLook() {
   byId("look").replaceChildren(
     choice("Across", "x", metrics, nameOf), choice("Up", "y", metrics, nameOf),
     choice("Colour", "colour", ["", ...state.data.params], (name) => name || "by standing"),
-    choice("Shape", "shape", ["", ...state.data.params], (name) => name || "by standing"),
+    choice("Shape", "shape", shapes, (name) => name || "by standing"),
     tick("logarithmic across", "logX"), tick("logarithmic up", "logY"));
   if (focused) byId("look").querySelector(`[data-look="${focused}"]`)?.focus();
 }

@@ -47,7 +47,7 @@ def examine_study(study: Study) -> dict[str, Any]:
     """
     records = study.records()
     front = front_of(records, study.objectives)
-    outcomes = Counter[str](record.status for record in records)
+    outcomes = Counter(record.outcome for record in records)
     driver = driver_of(study)
     begun = [note.number for note in study.started()]
     baseline = study.baseline

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from reid.config import TrialConfig
 from results import Record, Study, commit, commit_artifact
+from results.package import build_package
 from tests.results.samples import failed_record, make_study, with_metrics
 
 SIZE = (48, 24)
@@ -132,3 +133,15 @@ def study(tmp_path: Path, network: Path) -> Study:
     commit(made, slow)
     commit(made, failed_record(7, message="knn must be at least 2, got 1"))
     return made
+
+
+@pytest.fixture
+def embed(network: Path) -> Embed:
+    """Runs the network of every trial."""
+    return embedder(network / "model.onnx")
+
+
+@pytest.fixture
+def package(study: Study, tmp_path: Path, embed: Embed) -> Path:
+    """That of trial 5."""
+    return build_package(study, study.record(5), tmp_path / "package", embed=embed)

@@ -9,7 +9,7 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from reid.errors import ConfigError
+from reid.errors import ConfigError, UnverifiedError
 from reid.files import sha256_of
 from results import Study, commit, commit_artifact
 from search.commands.add_timings import add_timings
@@ -168,6 +168,27 @@ def test_a_package_of_another_study_is_refused_and_nothing_of_the_file_merged(
     assert isinstance(refused, ConfigError)
     assert "strange is not of the study" in str(refused)
     assert files(study) == before
+
+
+@pytest.mark.parametrize("related", [True, False])
+def test_an_altered_network_is_refused_where_it_was_timed_and_nowhere_else(
+    study: Study, answer: dict[str, Any], tmp_path: Path, related: bool
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    write_network(other / "model.onnx", seed=1)
+    commit_artifact(study, 9, other)
+    commit(study, trial(9, 0.5, 9.0))
+    model = study.path / f"artifacts/00000{5 if related else 9}/model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"x")
+    before = files(study)
+    done = call("add-timings", study.path, written(tmp_path, answer))
+    if related:
+        assert isinstance(done.exception, UnverifiedError)
+        assert files(study) == before
+    else:
+        assert done.exception is None
+        assert study.fact(5, "timingphone") is not None
 
 
 def test_a_name_that_nothing_was_merged_under(study: Study) -> None:

@@ -101,6 +101,27 @@ def test_what_a_crash_left_half_done_counts_and_goes(tmp_path: Path) -> None:
     assert stages(tmp_path) == {"dense-2"}
 
 
+def test_a_stage_that_another_process_removes_meanwhile_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compute(work: Path) -> None:
+        fills(10_000)(work)
+        (work / "epochs").mkdir()
+
+    with DiskCache(tmp_path) as cache:
+        cache.get_or_compute("dense-1", compute)
+    scan = os.scandir
+
+    def too_late(path: str) -> object:
+        if str(path).endswith("epochs"):
+            raise FileNotFoundError(path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", too_late)
+    assert size_of(tmp_path / "dense-1") > 10_000
+    assert evict(tmp_path, 10**9) == 0
+
+
 def test_a_negative_limit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at least 0"):
         DiskCache(tmp_path, -1)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from reid.errors import ConfigError, NothingFeasible
 from results import Record, Study
-from results.pick import pick
-from tests.results.conftest import trial
+from results.pick import pick, with_record
+from tests.results.conftest import COMPLETE, trial
 from tests.results.samples import failed_record
 
 
@@ -20,9 +20,13 @@ class InMemory:
     trials: Sequence[Record]
     baseline: Record | None = None
     objectives: dict[str, str] = field(default_factory=lambda: {"mAP": "maximize", "latency_ms": "minimize"})
+    gone: frozenset[int] = frozenset()
 
     def records(self) -> Sequence[Record]:
         return self.trials
+
+    def discarded(self) -> frozenset[int]:
+        return self.gone
 
 
 def test_nothing_said_gives_the_knee(study: Study) -> None:
@@ -137,6 +141,36 @@ def test_no_candidate_tells_what_became_of_the_trials(study: Study) -> None:
     )
     with pytest.raises(NothingFeasible, match="no committed trial yet"):
         pick(InMemory([]))
+
+
+def test_trials_without_files_and_limits_broken_since_are_counted(study: Study) -> None:
+    with pytest.raises(NothingFeasible) as caught:
+        pick(InMemory(study.records(), gone=frozenset(COMPLETE)))
+    assert str(caught.value) == (
+        "none of 9 trials can be picked: 1 failed, 1 infeasible, 1 with untrusted latency, "
+        "6 with files removed to make room; nearest: trial 6 (latency_ms <= 8.5 broken by 0.7)"
+    )
+    again = trial(0, 0.7, 9.0, violations={"latency_ms <= 8": 1.0})
+    del (lacking := trial(1, 0.7, 5.0)).metrics["mAP"]
+    with pytest.raises(NothingFeasible) as caught:
+        pick(InMemory([again, lacking]))
+    assert str(caught.value) == (
+        "none of 2 trials can be picked: 1 infeasible, 1 without an objective; "
+        "nearest: trial 0 (latency_ms <= 8 broken by 1)"
+    )
+
+
+def test_what_has_no_files_is_neither_offered_nor_priced(study: Study) -> None:
+    left = InMemory(study.records(), gone=frozenset({0}))
+    assert [offer.record.number for offer in pick(InMemory(study.records()), trial=3).offers] == [0, 5]
+    assert [offer.record.number for offer in pick(left, trial=3).offers] == [5]
+    assert pick(left, trial=0).record.number == 0  # whoever names it is told why it cannot be had
+    choice = pick(left, maximum={"latency_ms": 4})
+    assert choice.record.number == 5
+    other = with_record(choice, choice.runners_up[0].record, left)
+    told = [*other.prices, *other.offers]
+    assert told
+    assert 0 not in {one.record.number for one in told}
 
 
 def test_the_nearest_is_that_which_misses_least_of_its_limit() -> None:

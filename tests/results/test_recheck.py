@@ -162,6 +162,22 @@ def test_without_the_dataset_the_records_decide(study: Study, dataset: ReIDDatas
     assert (skipped.rechecked, skipped.unchecked) == (None, "nothing was timed again or evaluated, as asked")
 
 
+@pytest.mark.parametrize("target", [{"device": "cuda:7"}, {"affinity": [4095]}])
+def test_on_a_machine_without_the_target_the_records_decide(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: dict[str, Any]
+) -> None:
+    record = study.record(2)
+    record.config["target"] = target
+    monkeypatch.setattr(Study, "records", lambda self: [record])
+    made = picked(study, tmp_path / "package")
+    assert made.rechecked is None
+    lacking = "nothing was timed again or evaluated: this machine lacks the study's target (target."
+    assert made.unchecked.startswith(lacking)
+    assert made.choice.record.number == 2
+    assert (study.fact(2, "retiming"), study.test_record(2)) == (None, None)
+    assert (made.package / "manifest.json").is_file()
+
+
 def test_another_dataset_is_refused(study: Study, tmp_path: Path) -> None:
     other = tmp_path / "other"
     prepare_synthetic(SyntheticOptions(identities=6, test_identities=2, images_per_camera=2), other)

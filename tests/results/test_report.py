@@ -19,6 +19,7 @@ from results.front_image import write_front_image, write_front_png
 from results.report import render, render_snapshot, write_report
 from results.report_data import Snapshot, axes_of, kinds_of, limit_lines, metric_of, report_data
 from search.commands.report import report
+from search.commands.status import examine_study
 from tests.results.conftest import trial
 from tests.results.samples import failed_record, make_study
 
@@ -75,6 +76,17 @@ def hostile_study(folder: Path) -> Study:
     commit(study, trial(1, 0.4, 3.0, status="infeasible", violations={HOSTILE: 1.0}))
     commit(study, failed_record(2, kind=HOSTILE, message=HOSTILE))
     return study
+
+
+def test_cost_counts_the_baseline_whose_stages_the_trials_took(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    dense = {"name": "dense", "key": "d", "seconds": 600.0, "cached": False}
+    prune = {"name": "prune", "key": "p", "seconds": 20.0, "cached": False}
+    commit(study, trial(-1, 0.84, 16.0, stages=[dense]))
+    commit(study, trial(0, 0.8, 8.0, stages=[{**dense, "seconds": 1.0, "cached": True}, prune]))
+    found = report_data(Snapshot.of(study))["ledger"]
+    assert found["stages"] == [["dense", 1, 1, 601.0], ["prune", 1, 0, 20.0]]
+    assert found["saved"] == examine_study(study)["saved_seconds"] == 599.0
 
 
 def test_page_holds_every_trial_with_its_standing(study: Study, tmp_path: Path) -> None:

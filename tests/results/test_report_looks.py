@@ -8,10 +8,15 @@ import pytest
 
 from results import Study, commit
 from results.report import write_report
+from results.report_data import Snapshot, report_data
 from tests.results.browser import Opened, needs_browser, playwright
 from tests.results.conftest import trial
 
 pytestmark = needs_browser
+
+_KEYS = """
+(name) => document.querySelector("#plot").data.filter((t) => (t.name || "").startsWith(name)).length
+"""
 
 
 def test_axes_colour_and_shape_follow_the_reader(opened: Opened, study: Study, tmp_path: Path) -> None:
@@ -49,6 +54,34 @@ def test_sizes_of_images_have_colours_of_their_own(opened: Opened, study: Study,
     )
     assert len(keys) == 6, keys  # two sizes and none, by colour and by shape
     assert len({mark for _, mark in keys}) == 6, keys
+    opened.quiet()
+
+
+def test_a_shape_is_offered_for_few_values_only(opened: Opened, study: Study, tmp_path: Path) -> None:
+    """Each value has a mark of its own in the key, and a rate may have thousands."""
+    opened.show(write_report(study, tmp_path / "report.html"))
+    shape = opened.page.locator('select[data-look="shape"]')
+    shape.select_option("prune_rate")
+    assert opened.page.evaluate(_KEYS, "prune_rate") == 8
+    for number in range(9, 12):
+        commit(study, trial(number, 0.5, float(number)))
+    opened.page.evaluate("(data) => reidPareto.update(data)", report_data(Snapshot.of(study)))
+    offered = "(select) => [...select.options].map((option) => option.value)"
+    assert {"", "quantization"} <= set(shape.evaluate(offered))
+    assert "prune_rate" not in shape.evaluate(offered)
+    assert shape.input_value() == ""
+    assert opened.page.evaluate(_KEYS, "prune_rate") == 0
+    assert "prune_rate" in opened.page.locator('select[data-look="colour"]').evaluate(offered)
+    opened.quiet()
+
+
+def test_the_strip_says_what_was_not_measured(opened: Opened, study: Study, tmp_path: Path) -> None:
+    slow = trial(9, 0.5, 9.0, status="infeasible", violations={"latency_ms <= 8.5": 0.5}, artifact=None)
+    del slow.metrics["mAP"]
+    commit(study, slow)
+    opened.show(write_report(study, tmp_path / "report.html"))
+    named = """() => document.querySelector("#plot").data.find((trace) => trace.meta === "strip").name"""
+    assert opened.page.evaluate(named) == "no mAP measured (1)"
     opened.quiet()
 
 

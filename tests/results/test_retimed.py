@@ -21,9 +21,11 @@ from results import Study, commit, commit_artifact, commit_fact, layout
 from results.hold import hold_study
 from results.package import build_package
 from results.page_detail import detail
+from results.report_data import Snapshot, report_data
 from results.retimed import last_session, next_session, retimed, timed_on, timing_machine
 from results.store import discard_artifact
 from search.cli import app
+from search.commands.status import examine_study
 from search.retime import Session, retime
 from tests.results.conftest import COMPLETE, UNTRUSTED, embedder, trial
 from tests.results.samples import make_study
@@ -88,6 +90,10 @@ def test_all_latencies_come_from_the_session(study: Study, session: Retime) -> N
     # The untrusted trial beats all now, but for the limit of 8.5 ms: those at 12 and 16 ms break it.
     assert [record.number for record in study.front()] == [4]
     assert records[0].violations == {"latency_ms <= 8.5": pytest.approx(7.5)}
+    assert records[0].status == "complete"
+    assert records[0].outcome == "infeasible"
+    assert examine_study(study)["trials"] == {"complete": 3, "infeasible": 5, "stopped": 0, "failed": 1}
+    assert "3 complete, 1 failed, 5 infeasible" in dict(report_data(Snapshot.of(study))["facts"])["Trials"]
 
 
 def test_what_is_told_of_a_timing_is_told_of_the_session(

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -286,6 +287,23 @@ def test_an_artifact_is_copied_whole_and_verified(tmp_path: Path) -> None:
     assert folder == study.path / relative
     assert (folder / "model.onnx").read_bytes() == (work / "model.onnx").read_bytes()
     assert (work / "model.onnx").exists()
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_an_artifact_that_is_handed_over_takes_no_room_where_links_reach(
+    reachable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, work = make_study(tmp_path), filled(tmp_path / "work")
+
+    def elsewhere(*_: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    if not reachable:
+        monkeypatch.setattr(os, "link", elsewhere)
+    commit_artifact(study, 12, work, linked=True)
+    model = study.artifact(12) / "model.onnx"
+    assert model.samefile(work / "model.onnx") == reachable
+    assert model.read_bytes() == (work / "model.onnx").read_bytes()
 
 
 def test_a_later_attempt_replaces_what_an_earlier_left(tmp_path: Path) -> None:
