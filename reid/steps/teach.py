@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from reid.config import TrialConfig
-from reid.data import Sample, decode_images
+from reid.data import Sample, decode_images, progress_lines
 from reid.errors import ConfigError
 from reid.evaluate import RankingResult, evaluate
 from reid.files import remove_tree, sha256_of, write_json, write_with
@@ -248,7 +248,13 @@ def _teach_by_file(work: Workshop, data: TrialData, path: str) -> NDArray[np.flo
                 threads=torch.get_num_threads(),
                 device=training_device(),
             )
-        images = decode_images(data.train, teacher.input_size, data.dataset.root, gate=work.lock.shared).array
+        images = decode_images(
+            data.train,
+            teacher.input_size,
+            data.dataset.root,
+            gate=work.lock.shared,
+            progress=progress_lines(work.say),
+        ).array
         readings = check_reading(teacher, data, work.lock.shared)
         if readings:
             work.say(f"teach: mAP {readings[GIVEN]:.3f} of the teacher on a few validation identities")
