@@ -10,6 +10,7 @@ from reid.config import TrialConfig
 from reid.data.prepare import prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
 from reid.errors import ConfigError
+from reid.files import write_json
 from reid.models import build
 from reid.runtime.teacher import open_teacher
 from reid.stages import NoCache
@@ -173,6 +174,17 @@ def test_the_key_follows_content_and_reading(config: TrialConfig, tmp_path: Path
     assert teacher_parameters(replace(foreign, teacher=str(moved))) != first
     assert teacher_parameters(replace(config, teacher=None)) == {}
     assert teacher_parameters(replace(config, teacher=DENSE)) == {"teacher": DENSE}
+
+
+def test_the_key_holds_the_options_of_a_runs_weights(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"weights")
+    config = replace(BASE, teacher=str(file), teacher_backbone="resnet18")
+    plain = teacher_parameters(config)
+    write_json(tmp_path / "config.json", TrialConfig(backbone="resnet18").to_dict())
+    assert teacher_parameters(config) == plain
+    write_json(tmp_path / "config.json", TrialConfig(backbone="resnet18", last_stride=1).to_dict())
+    assert teacher_parameters(config) == plain | {"options": {"last_stride": 1}}
 
 
 @pytest.mark.parametrize(
