@@ -63,7 +63,7 @@ BACKBONES: dict[str, Callable[[int, NetworkOptions], ReIDNetwork]] = {
 _HEAD = ("classifier.", "bottleneck.", "reduce.", "pool.")
 # What tells one head or pooling of ours from another: without these layers the embedding is another one.
 _OF_OPTIONS = ("reduce.", "pool.")
-# What judges the identities or classes of another task; no network here has a use for it.
+# What judges the classes of another task, and OSNet's own neck: left out by whoever asks for another head.
 _CLASSIFIERS = ("classifier.", "fc.", "head.")
 _NAMED = 4
 

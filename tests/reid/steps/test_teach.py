@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from reid.config import TrialConfig
+from reid.data import parallel
 from reid.data.prepare import prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
 from reid.errors import ConfigError
@@ -132,6 +134,22 @@ def test_every_batch_holds_the_device_shared(
 
     monkeypatch.setattr(module, "both_ways", watched)
     assert teach(work, data) is not None
+
+
+def test_long_decoding_is_told(
+    config: TrialConfig, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "_CHUNK", 8)
+    monkeypatch.setattr(parallel, "_SECONDS_A_LINE", 0.0)
+    said: list[str] = []
+    fresh = tmp_path / "fresh"
+    shutil.copytree(root, fresh, ignore=shutil.ignore_patterns(".decoded"))
+    work = workshop(config, tmp_path / "cache", said)
+    data = data_of(work, fresh)
+    line = f"decode: 8 of {len(data.train)} images"
+    assert said.count(line) == 1
+    teach(work, data)
+    assert said.count(line) == 2, "at the teacher's size"
 
 
 def test_the_dense_network_teaches_at_the_trials_size(root: Path, tmp_path: Path) -> None:

@@ -19,7 +19,15 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import search.evaluation
-from reid.data import ReIDDataset, Sample, decode_images, load_dataset, split_validation, store
+from reid.data import (
+    ReIDDataset,
+    Sample,
+    decode_images,
+    load_dataset,
+    parallel,
+    split_validation,
+    store,
+)
 from reid.data.archive import pack
 from reid.data.prepare import prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
@@ -96,6 +104,16 @@ def test_plain_rules_re_ranking_and_spectral(given: list[object], arrays: list[A
         assert (answer["queries"], answer["skipped"]) == (result.num_queries, result.num_skipped)
         protocols.add(answer["protocol"])
     assert len(protocols) == 4
+
+
+def test_long_decoding_is_told(given: list[object], data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_CHUNK", 8)
+    monkeypatch.setattr(parallel, "_SECONDS_A_LINE", 0.0)
+    shutil.rmtree(data / ".decoded", ignore_errors=True)
+    done = CliRunner().invoke(APP, [str(one) for one in given], catch_exceptions=False)
+    gallery = len(load_dataset("synthetic", data).gallery)
+    assert f"decode: 8 of {gallery} images" in done.stderr
+    assert "decode" not in done.stdout
 
 
 def test_text_names_both_definitions_and_the_protocol(given: list[object]) -> None:
