@@ -12,7 +12,7 @@ from reid.errors import ConfigError
 from reid.pruning_settings import PruningSettings
 from reid.training_settings import coerce, demand, demand_choices
 
-__all__ = ["Limit", "Target", "TrialConfig", "broken", "reject_unknown"]
+__all__ = ["Limit", "Target", "TrialConfig", "broken", "demand_size", "reject_unknown"]
 
 
 def reject_unknown(given: Collection[str], known: Collection[str], what: str) -> None:
@@ -26,6 +26,24 @@ def reject_unknown(given: Collection[str], known: Collection[str], what: str) ->
             near = difflib.get_close_matches(str(name), list(known), n=1)
             hint = f"; did you mean {near[0]}?" if near else ";"
             raise ConfigError(f"unknown {what} {name!r}{hint} known: {', '.join(sorted(known))}")
+
+
+def demand_size(input_size: tuple[int, ...]) -> None:
+    """Refuse a size that no network is given.
+
+    Args:
+        input_size: (height, width) in pixels.
+
+    Raises:
+        ConfigError: no two sides, or one out of range.
+    """
+    sides = (*input_size, 0, 0)
+    demand(
+        len(input_size) == 2 and 32 <= sides[0] <= 1024 and 16 <= sides[1] <= 1024,
+        "input_size",
+        list(input_size),
+        "(height, width) between (32, 16) and (1024, 1024)",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,13 +219,7 @@ class TrialConfig(PruningSettings):
     def __post_init__(self) -> None:
         PruningSettings.__post_init__(self)  # as there
         demand_choices(self)
-        sides = (*self.input_size, 0, 0)
-        demand(
-            len(self.input_size) == 2 and 32 <= sides[0] <= 1024 and 16 <= sides[1] <= 1024,
-            "input_size",
-            list(self.input_size),
-            "(height, width) between (32, 16) and (1024, 1024)",
-        )
+        demand_size(self.input_size)
         demand(0 < self.validation_share < 1, "validation_share", self.validation_share, "0 < share < 1")
         drop, rate = self.max_quantization_drop, self.qat_learning_rate
         demand(0 < rate < math.inf, "qat_learning_rate", rate, "above 0")

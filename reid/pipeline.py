@@ -7,13 +7,16 @@ the stage cache, so that trials which share a prefix share its work; timing neve
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
+
+import torch
 
 from reid.config import Limit, TrialConfig, broken
 from reid.memory import memory_errors
-from reid.models import weights_key
+from reid.models import NetworkOptions, check_weights, weights_key
 from reid.outcome import TrialOutcome
-from reid.registries import check_names
+from reid.registries import check_names, network_options
 from reid.runtime import demand_usable
 from reid.stages import StageCache
 from reid.steps.clock import cost_of, footprint_of, time_artifact, time_early
@@ -89,13 +92,22 @@ def check(config: TrialConfig) -> None:
     """Refuse a configuration whose names, files, target or combination cannot work, before any work begins.
 
     Raises:
-        ConfigError: names the setting and what is known.
+        ConfigError: names the setting and what is known, or the weights are of another network.
+        ResourceError: weights cannot be downloaded now.
         NoDevice: this machine cannot time on the target.
     """
     check_names(config)
     demand_usable(config.target)
     if config.weights is not None:
-        weights_key(config.backbone, config.weights)
+        key = weights_key(config.backbone, config.weights)
+        _check_weights(config.backbone, config.weights, network_options(config), key)
+
+
+@cache
+def _check_weights(backbone: str, weights: str, options: NetworkOptions, key: str) -> None:
+    """Once for the content of a file, which `key` names, as every trial of a study asks."""
+    with torch.random.fork_rng([]):
+        check_weights(backbone, weights, options)
 
 
 def _deploy_and_score(work: Workshop, data: TrialData, network: Network) -> tuple[Deployed, dict[str, float]]:

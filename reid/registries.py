@@ -14,6 +14,7 @@ from reid.rehearsal import rehearse
 from reid.runtime import RUNTIMES
 from reid.runtime.graph import demand_graph_timer
 from reid.steps.teach import check_teacher
+from reid.steps.teacher_width import check_widths
 
 __all__ = ["check_names", "network_options"]
 
@@ -65,6 +66,7 @@ def check_names(config: TrialConfig) -> None:
             parse_loss(loss)
     _check_qat_loss(config.qat_loss)
     check_teacher(config)
+    check_widths(config, options)
 
 
 def _check_operators(config: TrialConfig) -> None:

@@ -1,9 +1,12 @@
 """What `reid-pareto evaluate` does besides parsing its options: splits, networks, rules, pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 import spaces
 from reid.config import Target, TrialConfig
@@ -82,11 +85,13 @@ def chosen_split(
     """Query and gallery of a split; `hold_out` says how validation identities are drawn.
 
     Raises:
-        ConfigError: there is no such split.
+        ConfigError: there is no such split, or the protocol asks for multi-query images of validation identities.
         DataError: the protocol asks for multi-query images and the dataset has none.
     """
     if split not in ("test", "validation"):
         raise ConfigError(f"--split must be test or validation, got {split!r}")
+    if protocol.multi_query and split == "validation":
+        raise ConfigError("--multi-query is for the test split: validation identities have no images besides")
     if protocol.multi_query and not dataset.multi_query:
         raise DataError(
             f"{dataset.root} holds no multi-query images; prepare it from a source that has them (gt_bbox of "
@@ -107,7 +112,7 @@ class Source:
         backbone: of a state dict.
         input_size: HEIGHTxWIDTH of a state dict; None is 256x128.
         options: network options of a state dict.
-        threads: that an exported file runs with.
+        threads: that embed.
     """
 
     model: Path
@@ -115,6 +120,20 @@ class Source:
     input_size: str | None
     options: Mapping[str, Any]
     threads: int
+
+    @contextmanager
+    def torch_threads(self) -> Iterator[None]:
+        """Torch, which runs a state dict, computes with as many threads as are asked for, and afterwards as before.
+
+        Raises:
+            ConfigError: too many.
+        """
+        before = torch.get_num_threads()
+        torch.set_num_threads(change_target(Target(), threads=self.threads).threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     def open(self) -> Embedder:
         """What embeds.
@@ -152,8 +171,14 @@ class Source:
             seed=trained.get("seed", usual.seed) if seed is None else seed,
         )
 
-    def judge_classifier(self, dataset: ReIDDataset, share: float | None, seed: int | None) -> Classification:
-        """Accuracy of the classifier in a RUN folder or a state dict.
+    def judge_classifier(
+        self,
+        dataset: ReIDDataset,
+        share: float | None,
+        seed: int | None,
+        gate: Callable[[], AbstractContextManager[None]],
+    ) -> Classification:
+        """Accuracy of the classifier in a RUN folder or a state dict; `gate` is entered around all computing.
 
         Raises:
             ConfigError: there is no classifier that fits, or a state dict is without a backbone.
@@ -162,7 +187,7 @@ class Source:
         self._demand_there()
         if self.model.is_dir():
             self._demand_nothing_said()
-            return classify_run(self.model, dataset)
+            return classify_run(self.model, dataset, gate=gate)
         if self.model.suffix == ".onnx":
             raise ConfigError(
                 f"{self.model} gives embeddings and has no classifier; give the folder that `reid-pareto train` "
@@ -177,6 +202,7 @@ class Source:
             dataset,
             validation_share=hold_out.share,
             seed=hold_out.seed,
+            gate=gate,
         )
 
     def _size(self) -> tuple[int, int]:

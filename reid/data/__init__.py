@@ -2,6 +2,7 @@
 
 from reid.data.dataset import DATASETS, ReIDDataset, dataset_name, load_dataset
 from reid.data.normalize import MEAN, STD
+from reid.data.parallel import progress_lines
 from reid.data.sample import DISTRACTOR, JUNK, Sample
 from reid.data.split import TrainingSplit, split_validation
 from reid.data.store import DecodedImages, decode_images
@@ -19,5 +20,6 @@ __all__ = [
     "dataset_name",
     "decode_images",
     "load_dataset",
+    "progress_lines",
     "split_validation",
 ]

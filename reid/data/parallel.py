@@ -1,13 +1,14 @@
 """Work on many images at once, in order, with a report of progress."""
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-__all__ = ["Progress", "map_in_order"]
+__all__ = ["Progress", "map_in_order", "progress_lines"]
 
 Progress = Callable[[str, int, int], None]
 """Called as (what is being done, items done, items in all)."""
@@ -17,6 +18,7 @@ _Result = TypeVar("_Result")
 
 # Large enough that handing out work costs nothing, small enough that progress moves.
 _CHUNK = 64
+_SECONDS_A_LINE = 10.0
 
 
 def map_in_order(
@@ -59,6 +61,24 @@ def map_in_order(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def progress_lines(say: Callable[[str], None]) -> Progress:
+    """Progress in lines, one every ten seconds: of work that takes less nothing is said.
+
+    Args:
+        say: told each line.
+    """
+    last = time.monotonic()
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _SECONDS_A_LINE and done < total:
+            last = now
+            say(f"{what}: {done} of {total} images")
+
+    return tell
 
 
 def _apply(function: Callable[[_Item], _Result], chunk: Sequence[_Item]) -> list[_Result]:

@@ -1,7 +1,8 @@
 """Accuracy of a network's classifier on images of training identities: a plain classification evaluation."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +64,7 @@ def classify(
     *,
     protocol: str,
     batch: int = 64,
+    gate: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Classification:
     """Judge images by the network's own classifier, normalisation and dropout as in eval mode.
 
@@ -72,6 +74,7 @@ def classify(
         classes: (N,) right class of each image, as the classifier numbers them.
         protocol: which images these are.
         batch: images per forward pass, >= 1.
+        gate: entered around every batch.
 
     Raises:
         ConfigError: no image, or not one class per image.
@@ -80,8 +83,8 @@ def classify(
         raise ConfigError(f"classify needs one class per image, got {len(classes)} for {len(images)} images")
     model.eval()
     found = []
-    with torch.inference_mode():
-        for start in range(0, len(images), batch):
+    for start in range(0, len(images), batch):
+        with gate(), torch.inference_mode():
             logits = model.classifier(model(normalise_batch(images[start : start + batch])))
             # Several classifiers vote by the mean of their logarithmic probabilities.
             votes = logits.log_softmax(-1).mean(1) if logits.ndim == 3 else logits

@@ -1,7 +1,8 @@
 """Networks whose classifier is judged: which identities it knows, and on which images of them it is asked."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,21 @@ from reid.data import ReIDDataset, Sample, decode_images, split_validation
 from reid.errors import ConfigError
 from reid.evaluate.classification import Classification, classify, one_image_per_identity
 from reid.files import read_json
-from reid.models import NetworkOptions, ReIDNetwork, build, load_weights, read_state_dict
+from reid.models import (
+    NetworkOptions,
+    ReIDNetwork,
+    build,
+    demand_input_size,
+    load_weights,
+    read_state_dict,
+)
 from reid.prune.storage import load_slim
 
 __all__ = ["classify_run", "classify_weights"]
 
 _CONFIG, _WEIGHTS, _PLAN = "config.json", "model.safetensors", "plan.json"
 _OPTIONS = [field.name for field in dataclasses.fields(NetworkOptions)]
+_Gate = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +50,7 @@ class _Question:
         )
 
 
-def classify_run(run: Path, dataset: ReIDDataset) -> Classification:
+def classify_run(run: Path, dataset: ReIDDataset, *, gate: _Gate = nullcontext) -> Classification:
     """Judge the classifier of a network that `reid-pareto train` or `trial` left in a folder.
 
     It learned every image of its training identities, so this is the accuracy of training.
@@ -49,6 +58,7 @@ def classify_run(run: Path, dataset: ReIDDataset) -> Classification:
     Args:
         run: folder with `config.json` and `model.safetensors`, and `plan.json` of a slim network.
         dataset: that it was trained on.
+        gate: entered around every piece of computing; holds a device so that no timing runs beside it.
 
     Raises:
         ConfigError: the folder holds no weights with a classifier, or those of other identities.
@@ -73,12 +83,13 @@ def classify_run(run: Path, dataset: ReIDDataset) -> Classification:
     def dense() -> ReIDNetwork:
         return build(config.backbone, len(question.known), **options)
 
-    if (run / _PLAN).is_file():
-        model, _ = load_slim(dense, run)
-    else:
-        model = dense()
-        load_weights(model, run / _WEIGHTS)
-    return _ask(model, question, dataset, config.input_size)
+    with gate():
+        if (run / _PLAN).is_file():
+            model, _ = load_slim(dense, run)
+        else:
+            model = dense()
+            load_weights(model, run / _WEIGHTS)
+    return _ask(model, question, dataset, config.input_size, gate)
 
 
 def classify_weights(
@@ -90,6 +101,7 @@ def classify_weights(
     *,
     validation_share: float,
     seed: int,
+    gate: _Gate = nullcontext,
 ) -> Classification:
     """Judge the classifier of a state dict, whose classes are the training identities in ascending order.
 
@@ -104,11 +116,13 @@ def classify_weights(
         dataset: that the network was trained on.
         validation_share: of the split that may have been held out.
         seed: of that split, and of the images drawn.
+        gate: as for `classify_run`.
 
     Raises:
-        ConfigError: the file has no classifier, or one of other identities.
+        ConfigError: the file has no classifier, or one of other identities; or as in `open_weights`.
         DataError: an image is damaged.
     """
+    demand_input_size(backbone, input_size)
     reject_unknown(options, _OPTIONS, "network option")
     seen = "whether the training saw them is not recorded"
     left = split_validation(dataset, validation_share, seed).train
@@ -122,16 +136,17 @@ def classify_weights(
             f"{weights} {knows}; {dataset.root} has {known} training identities (all, or without validation "
             f"share {validation_share:g} at seed {seed})"
         )
-    model = build(backbone, len(fitting.known), weights=weights, **options)
-    return _ask(model, fitting, dataset, input_size)
+    with gate():
+        model = build(backbone, len(fitting.known), weights=weights, **options)
+    return _ask(model, fitting, dataset, input_size, gate)
 
 
 def _ask(
-    model: ReIDNetwork, question: _Question, dataset: ReIDDataset, input_size: tuple[int, int]
+    model: ReIDNetwork, question: _Question, dataset: ReIDDataset, input_size: tuple[int, int], gate: _Gate
 ) -> Classification:
-    images = decode_images(question.samples, input_size, dataset.root).array
+    images = decode_images(question.samples, input_size, dataset.root, gate=gate).array
     classes = np.searchsorted(question.known, [sample.person_id for sample in question.samples])
-    return classify(model, images, classes, protocol=question.protocol)
+    return classify(model, images, classes, protocol=question.protocol, gate=gate)
 
 
 def _classes(weights: Path) -> int | None:

@@ -10,7 +10,7 @@ from reid.config import Target, reject_unknown
 from reid.errors import ConfigError
 from reid.evaluate.protocol import Protocol
 from reid.evaluate.views import Embed
-from reid.models import NetworkOptions, OwnNetwork, build
+from reid.models import NetworkOptions, OwnNetwork, build, demand_input_size
 from reid.runtime import open_artifact
 from reid.train import embed
 
@@ -76,9 +76,10 @@ def open_weights(
         options: of `reid.models.NetworkOptions`, those that differ from the default.
 
     Raises:
-        ConfigError: unknown backbone or option, weights of another network, or a network of the user's own that does
-            not take such images.
+        ConfigError: unknown backbone or option, weights of another network, a size out of range or too small for the
+            backbone, or a network of the user's own that does not take such images.
     """
+    demand_input_size(backbone, input_size)
     reject_unknown(options, [field.name for field in dataclasses.fields(NetworkOptions)], "network option")
     # The classifier plays no part in retrieval, so its width is free.
     model = build(backbone, 1, weights=weights, **options)

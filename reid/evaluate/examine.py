@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.data import Sample, decode_images
+from reid.data import Sample, decode_images, progress_lines
 from reid.evaluate.embedder import Embedder
 from reid.evaluate.evaluate_runtime import retrieve
 from reid.evaluate.protocol import Protocol
@@ -42,6 +42,7 @@ def examine(
     multi_query: Sequence[Sample] = (),
     *,
     gate: Callable[[], AbstractContextManager[None]] = nullcontext,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Examined:
     """Decode, embed and compare; the test split is for members of the front and for picks only.
 
@@ -53,6 +54,7 @@ def examine(
         protocol: the rules.
         multi_query: further images of queries; decoded only if the protocol asks for them.
         gate: entered around every piece of computing; holds a device so that no timing runs beside it.
+        say: told how far the decoding is, where it takes long.
 
     Raises:
         ConfigError: scales of what takes one size, or a multi-query protocol without further images.
@@ -62,7 +64,8 @@ def examine(
     stated, left = embedder.divide(protocol)
 
     def decode(samples: Sequence[Sample]) -> NDArray[np.uint8]:
-        return decode_images(samples, embedder.input_size, root, gate=gate).array
+        told = progress_lines(say)
+        return decode_images(samples, embedder.input_size, root, gate=gate, progress=told).array
 
     query_images, gallery_images = decode(query), decode(gallery)
     found = retrieve(

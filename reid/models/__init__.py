@@ -1,7 +1,7 @@
 """Backbones by name, their weights and their size."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ __all__ = [
     "TrainingOutput",
     "WeightReport",
     "build",
+    "check_weights",
     "code_key",
     "count",
     "demand_backbone",
@@ -62,6 +63,9 @@ BACKBONES: dict[str, Callable[[int, NetworkOptions], ReIDNetwork]] = {
 _HEAD = ("classifier.", "bottleneck.", "reduce.", "pool.")
 # What tells one head or pooling of ours from another: without these layers the embedding is another one.
 _OF_OPTIONS = ("reduce.", "pool.")
+# What judges the classes of another task, and OSNet's own neck: left out by whoever asks for another head.
+_CLASSIFIERS = ("classifier.", "fc.", "head.")
+_NAMED = 4
 
 
 def build(
@@ -86,7 +90,7 @@ def build(
         num_classes: identities to train on, >= 1.
         weights: file to start from, name of torchvision's weights ("imagenet" for those it recommends), or
             None for random weights. A classifier of other identities, and a head that the file lacks, stay
-            random; the log says so.
+            random; the log says so, and names what else the file holds.
         head: this and what follows as in `NetworkOptions`.
         pooling: of the last map.
         last_stride: of the last stage.
@@ -102,19 +106,32 @@ def build(
             not offered by the backbone, weights that cannot be read, or that are of another backbone, head or pooling.
         ResourceError: weights cannot be downloaded now.
     """
-    demand_backbone(name)
-    if num_classes < 1:
-        raise ConfigError(f"num_classes must be at least 1, got {num_classes}")
     options = NetworkOptions(
         head=head, pooling=pooling, last_stride=last_stride, ibn=ibn, width=width, parts=parts,
         drop_branches=drop_branches, dropout=dropout, spectral=spectral,
     )  # fmt: skip
-    options.demand_offered(name)
-    constructor = partial(OwnNetwork, name) if is_dotted_path(name) else BACKBONES[name]
-    network = constructor(num_classes, options)
+    network = _constructed(name, num_classes, options)
     if weights is not None:
-        _fill(network, name, weights)
+        _tell(_fill(network, name, weights), weights)
     return network
+
+
+def check_weights(name: str, weights: str | Path, options: NetworkOptions) -> None:
+    """Refuse weights that `build` would, without a word of what they leave new.
+
+    Args:
+        name: as for `build`.
+        weights: as for `build`.
+        options: of the network.
+
+    Raises:
+        ConfigError: as in `build`.
+        ResourceError: as in `build`.
+    """
+    if named(weights) and options.width == 1 and not options.ibn:
+        # They fit; and who finds the trained network in a cache need not be able to download what it began with.
+        return
+    _fill(_constructed(name, 1, options), name, weights)
 
 
 def demand_backbone(name: str, setting: str = "backbone") -> None:
@@ -131,7 +148,16 @@ def demand_backbone(name: str, setting: str = "backbone") -> None:
         reject_unknown([name], BACKBONES, setting)
 
 
-def _fill(network: ReIDNetwork, name: str, weights: str | Path) -> None:
+def _constructed(name: str, num_classes: int, options: NetworkOptions) -> ReIDNetwork:
+    demand_backbone(name)
+    if num_classes < 1:
+        raise ConfigError(f"num_classes must be at least 1, got {num_classes}")
+    options.demand_offered(name)
+    constructor = partial(OwnNetwork, name) if is_dotted_path(name) else BACKBONES[name]
+    return constructor(num_classes, options)
+
+
+def _fill(network: ReIDNetwork, name: str, weights: str | Path) -> WeightReport:
     if named(weights):
         report = copy_weights(network, fetch(name, str(weights)), str(weights))
     else:
@@ -147,8 +173,20 @@ def _fill(network: ReIDNetwork, name: str, weights: str | Path) -> None:
             f"weights {weights} were trained with another head or pooling ({', '.join(foreign[:3])} not in both); "
             "set head, parts and pooling as there, or take these entries out to begin with a new head"
         )
+    return report
+
+
+def _tell(report: WeightReport, weights: str | Path) -> None:
     if report.missing or report.mismatched:
         _log.warning("%s leaves new: %s", weights, ", ".join((*report.missing, *report.mismatched)))
+    lost = [entry for entry in report.unexpected if not entry.startswith(_CLASSIFIERS)]
+    if lost:
+        _log.warning("%s holds what this network has no place for: %s", weights, _some(lost))
+
+
+def _some(entries: Sequence[str]) -> str:
+    more = f" and {len(entries) - _NAMED} more" if len(entries) > _NAMED else ""
+    return ", ".join(entries[:_NAMED]) + more
 
 
 def _of_another_head(report: WeightReport) -> list[str]:

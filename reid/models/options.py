@@ -4,7 +4,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
-from reid.config import reject_unknown
+from reid.config import demand_size, reject_unknown
 from reid.errors import ConfigError
 
 __all__ = ["HEAD_NAMES", "POOLING_NAMES", "NetworkOptions", "demand_input_size"]
@@ -99,8 +99,9 @@ def demand_input_size(backbone: str, input_size: tuple[int, int]) -> None:
         input_size: (height, width) in pixels.
 
     Raises:
-        ConfigError: a side is so short that the backbone's map would vanish.
+        ConfigError: a side is out of range, or so short that the backbone's map would vanish.
     """
+    demand_size(input_size)
     height, width = input_size
     if backbone in _NEEDS_32 and min(height, width) < 32:
         raise ConfigError(f"{backbone} needs images of at least 32x32, got input_size {height}x{width}")

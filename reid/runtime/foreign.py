@@ -4,8 +4,8 @@ Unlike an artifact, such a file says nothing of what it expects; only names, typ
 """
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from reid.config import TrialConfig
 from reid.errors import ConfigError, ResourceError
+from reid.files import read_json
 from reid.plugins import may_pass
 
 if TYPE_CHECKING:
@@ -34,11 +36,14 @@ __all__ = [
     "open_onnx",
     "open_openvino",
     "open_state_dict",
+    "options_beside",
 ]
 
 Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """(N, 3, H, W) float32, normalised, to (N, ...) float32."""
 
+
+_RUN_CONFIG, _RUN_WEIGHTS = "config.json", "model.safetensors"
 
 OPENVINO_WANTED = "needs OpenVINO, which is not installed; pip install -c constraints.txt -e '.[openvino]'"
 """What to do about a missing library, after the name of a file."""
@@ -124,7 +129,7 @@ def open_state_dict(path: Path, backbone: str, device: str = "cpu") -> tuple[Net
     """Load a state dict into one of our networks.
 
     Args:
-        path: a .pth, .pt or .safetensors file.
+        path: a .pth, .pt or .safetensors file; that of a RUN folder gets the network options of its `config.json`.
         backbone: name in `reid.models.BACKBONES`.
         device: of torch, where it computes.
 
@@ -159,18 +164,49 @@ def load_network(path: Path, backbone: str) -> "ReIDNetwork":
     Arguments as for `open_state_dict`.
 
     Raises:
-        ConfigError: unknown backbone, or weights of another one, or of another head or pooling.
+        ConfigError: unknown backbone, or weights of another one, or of another head or pooling; or as in
+            `options_beside`.
     """
     from reid.models import build
 
+    options = options_beside(path)
     # The classifier plays no part in an embedding, so its width is free.
     try:
-        return build(backbone, 1, weights=path).eval()
+        return build(backbone, 1, weights=path, **options).eval()
     except ConfigError as error:
         raise ConfigError(
-            f"teacher {path}: {error}. A state dict is read with the backbone's own head and pooling; give a network "
-            "of others as ONNX file or RUN folder"
+            f"teacher {path}: {error}. A state dict is read with the backbone's own head and pooling, that of a RUN "
+            "folder with those of its config.json; give a network of others as ONNX file or RUN folder"
         ) from error
+
+
+def options_beside(path: Path) -> dict[str, Any]:
+    """Network options of the training that left a state dict in its RUN folder, those that are not the usual ones.
+
+    A stride or a pooling leaves no entry in the file, so a network built without it would embed otherwise, silently.
+
+    Args:
+        path: of the state dict.
+
+    Raises:
+        ConfigError: the `config.json` beside it is one of ours and cannot be used.
+    """
+    from reid.models import NetworkOptions
+
+    try:
+        noted = read_json(path.with_name(_RUN_CONFIG)) if path.name == _RUN_WEIGHTS else {}
+    except (OSError, ValueError):
+        return {}
+    # Others put files of these names beside each other too.
+    if not isinstance(noted, Mapping) or not noted.keys() >= {"backbone", "validation_share"}:
+        return {}
+    try:
+        config = TrialConfig.from_dict(noted)
+    except ConfigError as error:
+        raise ConfigError(f"teacher {path}: {_RUN_CONFIG} beside it: {error}") from error
+    values = {field.name: getattr(config, field.name) for field in fields(NetworkOptions)}
+    usual = NetworkOptions()
+    return {name: value for name, value in values.items() if value != getattr(usual, name)}
 
 
 def _check_ir(path: Path) -> None:

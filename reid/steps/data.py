@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.data import ReIDDataset, Sample, decode_images, load_dataset, split_validation
+from reid.data import ReIDDataset, Sample, decode_images, load_dataset, progress_lines, split_validation
 from reid.errors import ConfigError
 from reid.stages import stage_key
 from reid.steps.workshop import Workshop
@@ -60,8 +60,16 @@ def load_data(work: Workshop, root: Path) -> TrialData:
                 f"identities_per_batch is {config.identities_per_batch}, but {root} has {len(identities)} training "
                 f"identities after {config.validation_share:g} went to validation: lower it, or add identities"
             )
+        if config.sampler != "pk" and len(split.train) < config.batch_size:
+            raise ConfigError(
+                f"batch_size is {config.batch_size}, but {root} has {len(split.train)} training images after "
+                f"{config.validation_share:g} of the identities went to validation: lower it, or add images"
+            )
+        told = progress_lines(work.say)
         parts = [
-            decode_images(samples, config.input_size, dataset.root, gate=work.lock.shared).array
+            decode_images(
+                samples, config.input_size, dataset.root, gate=work.lock.shared, progress=told
+            ).array
             for samples in (split.train, split.val_query, split.val_gallery)
         ]
     parted = {

@@ -24,6 +24,7 @@ from reid.steps.data import TrialData
 from reid.steps.teach import teach, teacher_parameters, training_device, watch
 from reid.steps.workshop import CHECKPOINT, Workshop
 from reid.train import EpochReport, Recipe, embed, train
+from reid.train.precision import autocast_type
 
 __all__ = ["Network", "dense_skeleton", "fit", "recipe_of", "stage_parameters", "train_dense"]
 
@@ -151,10 +152,17 @@ def fit(
 
     Returns:
         One row per epoch.
+
+    Raises:
+        NotHere: this machine computes the network wrong in the precision that is asked for.
     """
     recipe = recipe_of(work.config, stage)
     if recipe.epochs == 0:
         return []
+    if training_device() == "cpu":
+        # Refused before a teacher looks at all images, for hours perhaps.
+        with work.lock.shared():
+            autocast_type(model, work.config.input_size, recipe.precision)
 
     def report(epoch: EpochReport) -> None:
         work.say(_line(stage, epoch, recipe.epochs))

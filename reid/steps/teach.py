@@ -20,12 +20,13 @@ import torch
 from numpy.typing import NDArray
 
 from reid.config import TrialConfig
-from reid.data import Sample, decode_images
+from reid.data import Sample, decode_images, progress_lines
 from reid.errors import ConfigError
 from reid.evaluate import RankingResult, evaluate
 from reid.files import remove_tree, sha256_of, write_json, write_with
 from reid.losses import demand_mixable, needs_teacher
 from reid.models import ReIDNetwork, code_key
+from reid.runtime.foreign import options_beside
 from reid.runtime.teacher import Teacher, check_teacher_file, live_teacher, open_teacher, teacher_files
 from reid.runtime.teacher_spec import find_spec, own_spec
 from reid.runtime.torch_teacher import TorchTeacher
@@ -176,10 +177,12 @@ def teacher_parameters(config: TrialConfig) -> dict[str, Any]:
         return {} if config.teacher is None else {"teacher": DENSE, **view}
     files = teacher_files(config.teacher)
     spec = find_spec(files[0], config.teacher_spec)
+    options = options_beside(files[0]) if config.teacher_backbone else {}
     return {
         "teacher": [sha256_of(file) for file in files],
         "spec": spec.to_dict() if spec else None,
         "backbone": code_key(config.teacher_backbone) if config.teacher_backbone else None,
+        **({"options": options} if options else {}),
         **view,
     }
 
@@ -248,7 +251,13 @@ def _teach_by_file(work: Workshop, data: TrialData, path: str) -> NDArray[np.flo
                 threads=torch.get_num_threads(),
                 device=training_device(),
             )
-        images = decode_images(data.train, teacher.input_size, data.dataset.root, gate=work.lock.shared).array
+        images = decode_images(
+            data.train,
+            teacher.input_size,
+            data.dataset.root,
+            gate=work.lock.shared,
+            progress=progress_lines(work.say),
+        ).array
         readings = check_reading(teacher, data, work.lock.shared)
         if readings:
             work.say(f"teach: mAP {readings[GIVEN]:.3f} of the teacher on a few validation identities")

@@ -12,7 +12,7 @@ from reid.evaluate import Protocol, RankingResult
 from reid.evaluate.plugin import apply_metric, load_metric
 from reid.timing import DeviceLock
 from search.console import out as console
-from search.console import print_json
+from search.console import print_json, progress_line
 from search.options import parse_settings
 
 __all__ = ["evaluate"]
@@ -84,11 +84,13 @@ def evaluate(
         model=model, backbone=backbone, input_size=input_size, options=parse_settings(settings or []),
         threads=threads,
     )  # fmt: skip
+    context.with_resource(source.torch_threads())
+    beside = DeviceLock("cpu").shared
     if classification:
         if protocol != _USUAL or ranked_list or queries or metric or split != "test":
             raise ConfigError("--classification judges no retrieval; leave the options of retrieval out")
         dataset = load_dataset(dataset_name(data), data)
-        judged = source.judge_classifier(dataset, validation_share, seed)
+        judged = source.judge_classifier(dataset, validation_share, seed, beside)
         _answer_classification(dataclasses.asdict(judged), json)
         return
     if validation_share is not None and split != "validation":
@@ -98,16 +100,18 @@ def evaluate(
     dataset = load_dataset(dataset_name(data), data)
     hold_out = source.hold_out(validation_share, seed) if split == "validation" else None
     query, gallery = chosen_split(dataset, split, hold_out, protocol)
-    beside = DeviceLock("cpu").shared
     with beside():
         network = source.open()
-    examined = examine(network, dataset.root, query, gallery, protocol, dataset.multi_query, gate=beside)
+    examined = examine(
+        network, dataset.root, query, gallery, protocol, dataset.multi_query, gate=beside, say=progress_line
+    )
     with beside():
         answer = _figures(examined.found.ranking(), split)
     if hold_out is not None:
         answer |= {"validation_share": hold_out.share, "seed": hold_out.seed}
     if own:
-        answer["metrics"] = {path: apply_metric(own[path], path, examined.found) for path in own}
+        with beside():
+            answer["metrics"] = {path: apply_metric(own[path], path, examined.found) for path in own}
     if picture is not None:
         picture.write(examined, seed or 0)
         answer["ranked_list"] = str(picture.path)

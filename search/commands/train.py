@@ -19,6 +19,20 @@ __all__ = ["train"]
 _DEFAULTS = TrialConfig()
 _CURVES = "tensorboard"
 _DENSE = {"method": "none", "prune_rate": 0.0}
+_PK, _OTHERS = ("pk",), ("class-balanced", "random")
+_READ_BY = {"identities_per_batch": _PK, "images_per_identity": _PK, "batch_size": _OTHERS}
+
+# Written out, because the modules that know them need torch, and help should not.
+_BACKBONES = (
+    "convnext_tiny, densenet121, efficientnet_b0, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small, osnet_x0_25, "
+    "osnet_x0_5, osnet_x0_75, osnet_x1_0, resnet18, resnet34, resnet50, resnet101, swin_t"
+)
+_TERMS = (
+    "am-softmax, arcface, circle, contrastive, cosface, focal, instance, instance-id, l2, lifted, multi-similarity, "
+    "softmax, sphereface, triplet, triplet-adaptive, triplet-soft; with a teacher distill-angle, distill-cosine, "
+    "distill-distance, distill-embedding, distill-logit, distill-similarity"
+)
+_NETWORK_OPTIONS = "last_stride, ibn, width, parts, drop_branches, dropout, spectral"
 
 
 def _option(panel: str, text: str) -> Any:
@@ -35,18 +49,24 @@ def train(
     out: Annotated[Path, typer.Option(help="New folder for weights, ONNX file, figures and curves.")],
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = _DEFAULTS.seed,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="name=value of any other setting, see docs/training.md.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help=f"name=value of any other setting: {_NETWORK_OPTIONS} of the network; see docs/settings.md.",
+        ),
     ] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of stages, shared between runs.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     backbone: Annotated[
-        str, _option(_NETWORK, "Network by name, or module:function of your own.")
+        str, _option(_NETWORK, f"{_BACKBONES}, or module:function of your own.")
     ] = _DEFAULTS.backbone,
     weights: Annotated[str | None, _option(_NETWORK, "State dict to start from, or imagenet.")] = None,
     input_size: Annotated[str, _option(_NETWORK, "HEIGHTxWIDTH in pixels.")] = "128x64",
     head: Annotated[str, _option(_NETWORK, "default, bnneck, linear or pcb.")] = _DEFAULTS.head,
     pooling: Annotated[str, _option(_NETWORK, "avg, max or gem.")] = _DEFAULTS.pooling,
-    loss: Annotated[str, _option(_LOSS, "Terms joined by +: softmax+0.5*circle.")] = _DEFAULTS.loss,
+    loss: Annotated[
+        str, _option(_LOSS, f"Terms joined by +, as softmax+0.5*circle: {_TERMS}.")
+    ] = _DEFAULTS.loss,
     label_smoothing: Annotated[
         float, _option(_LOSS, "Share of the target spread over all identities.")
     ] = _DEFAULTS.label_smoothing,
@@ -117,6 +137,7 @@ def train(
     typed = {name for name in options if _is_typed(context, name)}
     _refuse_contradictions({name: options[name] for name in typed}, assigned)
     config = _config(data, options, assigned)
+    _refuse_unread(typed, config.sampler)
     # Late, because torch takes seconds to load: help and a typing error should not.
     from search.single import run_single, summary
     from search.training_view import TrainingView
@@ -149,6 +170,16 @@ def _refuse_contradictions(typed: dict[str, Any], assigned: dict[str, Any]) -> N
             option = f"--{name.replace('_', '-')}"
             raise ConfigError(
                 f"{option} gives {typed[name]!r}, --set {name} gives {assigned[name]!r}; leave one out"
+            )
+
+
+def _refuse_unread(typed: set[str], sampler: str) -> None:
+    for name, readers in _READ_BY.items():
+        if name in typed and sampler not in readers:
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(
+                f"{option} is of sampler {' and '.join(readers)}, and sampler {sampler} does not read it; "
+                f"leave it out, or set --sampler {readers[0]}"
             )
 
 

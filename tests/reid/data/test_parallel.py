@@ -4,6 +4,7 @@ from itertools import count
 
 import pytest
 
+from reid.data import parallel, progress_lines
 from reid.data.parallel import map_in_order
 
 
@@ -22,6 +23,16 @@ def test_progress_is_told_in_the_callers_thread() -> None:
 
     list(map_in_order(str, range(150), what="say", workers=2, progress=progress))
     assert told == [("say", done, 150, threading.get_ident()) for done in (64, 128, 150)]
+
+
+def test_a_line_every_ten_seconds_and_none_for_what_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    clock = iter([0.0, 4.0, 11.0, 12.0, 25.0, 40.0])
+    monkeypatch.setattr(parallel.time, "monotonic", lambda: next(clock))
+    tell = progress_lines(said.append)
+    for done in (64, 128, 192, 256, 300):
+        tell("decode", done, 300)
+    assert said == ["decode: 128 of 300 images", "decode: 256 of 300 images"]
 
 
 def test_an_error_reaches_the_caller() -> None:

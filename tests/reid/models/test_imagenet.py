@@ -7,7 +7,7 @@ import torch
 
 from reid.errors import ConfigError, ResourceError
 from reid.files import sha256_of
-from reid.models import build, weights_key
+from reid.models import NetworkOptions, build, check_weights, weights_key
 from reid.torchvision_compat import torchvision
 
 
@@ -48,6 +48,13 @@ def test_without_a_network_one_line_says_what_to_do(offline: Path) -> None:
         f"at {offline / 'resnet50-0676ba61.pth'}"
     )
     assert "\n" not in message
+
+
+def test_weights_that_fit_by_their_name_are_not_downloaded_to_be_checked(offline: Path) -> None:
+    check_weights("resnet50", "imagenet", NetworkOptions(head="linear", last_stride=1))
+    for options in (NetworkOptions(ibn=True), NetworkOptions(width=0.5)):
+        with pytest.raises(ResourceError, match="cannot get weights"):
+            check_weights("resnet50", "imagenet", options)
 
 
 def test_a_damaged_file_in_the_cache_is_named(offline: Path) -> None:

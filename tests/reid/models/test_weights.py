@@ -71,6 +71,16 @@ def test_build_accepts_a_body_without_heads(tmp_path: Path) -> None:
     assert torch.equal(network.conv1.weight, body["conv1.weight"])
 
 
+def test_layers_that_the_network_lacks_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    given = build("resnet18", 4).state_dict()
+    classifiers = {f"{name}.weight": torch.zeros(9, 512) for name in ("fc", "head")}
+    build("resnet18", 4, weights=write("bare", given | classifiers, tmp_path))
+    assert not caplog.records
+    lost = {f"layer1.{block}.se.fc.{n}.weight": torch.zeros(1) for block in (0, 1) for n in (0, 2, 4)}
+    build("resnet18", 4, weights=write("bare", given | lost | classifiers, tmp_path))
+    assert re.search(r"no place for: layer1\.0\.se\.fc\.0\.weight, .* and 2 more$", caplog.text.strip())
+
+
 def test_build_refuses_a_file_that_leaves_the_body_unfilled(state: dict[str, Tensor], tmp_path: Path) -> None:
     partial = {name: value for name, value in state.items() if not name.startswith("conv5")}
     with pytest.raises(ConfigError, match=r"do not fill osnet_x0_25: .* 5 missing \(conv5.conv.weight"):

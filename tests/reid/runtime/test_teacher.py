@@ -10,10 +10,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto
+from safetensors.torch import save_file
 
+from reid.config import TrialConfig
 from reid.errors import ConfigError, ResourceError
 from reid.models import build
+from reid.runtime.foreign import options_beside
 from reid.runtime.teacher import Teacher, check_teacher_file, open_teacher, teacher_files
+from reid.train import embed
 from tests.contract.deployment import SPEC, people, tiny_artifact, tiny_network, torch_embeddings
 from tests.reid.runtime.teachers import HEIGHT, WIDTH, channel_means, colours
 
@@ -193,6 +197,27 @@ def test_backbone_and_state_dict_go_together(tmp_path: Path) -> None:
         check_teacher_file(tiny_artifact(tmp_path).path, backbone="resnet18")
     with pytest.raises(ConfigError, match=r"unknown teacher_backbone 'resnet1'; did you mean resnet18\?"):
         check_teacher_file(tmp_path / "net.pth", backbone="resnet1")
+
+
+def test_a_runs_weights_teach_as_the_run_trained_them(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"last_stride": 1, "pooling": "max"}
+    torch.manual_seed(0)
+    network = build("resnet18", 4, **options).eval()
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    images = people(2, 256, 128)
+    run = TrialConfig(backbone="resnet18", **options).to_dict()
+    for noted, expected in (
+        (run, network),
+        ({"model_type": "of others"}, build("resnet18", 1, weights=tmp_path / "model.safetensors")),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(noted))
+        assert options_beside(tmp_path / "model.safetensors") == (options if noted is run else {})
+        rows = open_teacher(tmp_path / "model.safetensors", backbone="resnet18").embed(images)
+        np.testing.assert_allclose(rows, unit(embed(expected, images)), atol=1e-5)
+    (tmp_path / "config.json").write_text(json.dumps(run | {"from_the_future": 1}))
+    with pytest.raises(ConfigError, match=r"config\.json beside it: unknown setting 'from_the_future'"):
+        open_teacher(tmp_path / "model.safetensors", backbone="resnet18")
+    assert options_beside(tmp_path / "other.safetensors") == {}
 
 
 @pytest.mark.parametrize("name", ["absent.onnx", "absent.xml", "net.txt", ""])

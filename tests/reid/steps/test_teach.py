@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,11 @@ import pytest
 import torch
 
 from reid.config import TrialConfig
+from reid.data import parallel
 from reid.data.prepare import prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
 from reid.errors import ConfigError
+from reid.files import write_json
 from reid.models import build
 from reid.runtime.teacher import open_teacher
 from reid.stages import NoCache
@@ -133,6 +136,22 @@ def test_every_batch_holds_the_device_shared(
     assert teach(work, data) is not None
 
 
+def test_long_decoding_is_told(
+    config: TrialConfig, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "_CHUNK", 8)
+    monkeypatch.setattr(parallel, "_SECONDS_A_LINE", 0.0)
+    said: list[str] = []
+    fresh = tmp_path / "fresh"
+    shutil.copytree(root, fresh, ignore=shutil.ignore_patterns(".decoded"))
+    work = workshop(config, tmp_path / "cache", said)
+    data = data_of(work, fresh)
+    line = f"decode: 8 of {len(data.train)} images"
+    assert said.count(line) == 1
+    teach(work, data)
+    assert said.count(line) == 2, "at the teacher's size"
+
+
 def test_the_dense_network_teaches_at_the_trials_size(root: Path, tmp_path: Path) -> None:
     config = replace(BASE, loss="softmax", finetune_loss=DISTILLED, teacher=DENSE)
     work, dense = workshop(config, tmp_path / "cache"), _Network()
@@ -173,6 +192,17 @@ def test_the_key_follows_content_and_reading(config: TrialConfig, tmp_path: Path
     assert teacher_parameters(replace(foreign, teacher=str(moved))) != first
     assert teacher_parameters(replace(config, teacher=None)) == {}
     assert teacher_parameters(replace(config, teacher=DENSE)) == {"teacher": DENSE}
+
+
+def test_the_key_holds_the_options_of_a_runs_weights(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"weights")
+    config = replace(BASE, teacher=str(file), teacher_backbone="resnet18")
+    plain = teacher_parameters(config)
+    write_json(tmp_path / "config.json", TrialConfig(backbone="resnet18").to_dict())
+    assert teacher_parameters(config) == plain
+    write_json(tmp_path / "config.json", TrialConfig(backbone="resnet18", last_stride=1).to_dict())
+    assert teacher_parameters(config) == plain | {"options": {"last_stride": 1}}
 
 
 @pytest.mark.parametrize(

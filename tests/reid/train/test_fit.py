@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from resource import RLIMIT_FSIZE, getrlimit, setrlimit
 
@@ -11,7 +12,7 @@ import pytest
 from reid.config import TrialConfig
 from reid.data.prepare import prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
-from reid.errors import ResourceError, TrainingDiverged
+from reid.errors import ConfigError, NotHere, ResourceError, TrainingDiverged
 from reid.evaluate import evaluate
 from reid.stages import NoCache
 from reid.steps.data import load_data
@@ -67,6 +68,29 @@ def test_kept_network_has_the_best_score_that_was_reported(root: Path, tmp_path:
     assert train_dense(again, data).key == network.key
     assert again.stages[-1].cached
     assert len(notes.scores) == 2
+
+
+@pytest.mark.parametrize("sampler", ["random", "class-balanced"])
+def test_a_batch_of_more_images_than_there_are_is_refused_with_the_data(
+    sampler: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reid.steps.data.decode_images", lambda *_, **__: pytest.fail("images were decoded"))
+    config = replace(CONFIG, sampler=sampler, batch_size=4096)
+    with pytest.raises(
+        ConfigError, match=r"batch_size is 4096, but .* has [0-9]+ training images after 0\.34"
+    ):
+        load_data(Workshop(config, NoCache(tmp_path), print), root)
+
+
+def test_a_wrong_precision_is_refused_before_a_teacher_looks(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reid.steps.dense.training_device", lambda: "cpu")
+    monkeypatch.setattr("reid.steps.dense.teach", lambda *_, **__: pytest.fail("a teacher looked"))
+    config = replace(CONFIG, backbone="resnet18", precision="bf16", input_size=(64, 16))
+    work = Workshop(config, NoCache(tmp_path), print)
+    with pytest.raises(NotHere, match="precision bf16 gives wrong results"):
+        train_dense(work, load_data(work, root))
 
 
 @contextmanager

@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,15 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import search.evaluation
-from reid.data import ReIDDataset, Sample, decode_images, load_dataset, split_validation
+from reid.data import (
+    ReIDDataset,
+    Sample,
+    decode_images,
+    load_dataset,
+    parallel,
+    split_validation,
+    store,
+)
 from reid.data.archive import pack
 from reid.data.prepare import prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
@@ -24,6 +35,7 @@ from reid.errors import ConfigError, DataError, UnverifiedError
 from reid.evaluate import rank, rank_distances, rerank, spectral_distances
 from reid.files import write_json
 from reid.models import build
+from reid.models.osnet import OSNet
 from reid.train import embed
 from search.commands import evaluate as command
 from tests.contract.deployment import tiny_artifact
@@ -94,6 +106,16 @@ def test_plain_rules_re_ranking_and_spectral(given: list[object], arrays: list[A
     assert len(protocols) == 4
 
 
+def test_long_decoding_is_told(given: list[object], data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_CHUNK", 8)
+    monkeypatch.setattr(parallel, "_SECONDS_A_LINE", 0.0)
+    shutil.rmtree(data / ".decoded", ignore_errors=True)
+    done = CliRunner().invoke(APP, [str(one) for one in given], catch_exceptions=False)
+    gallery = len(load_dataset("synthetic", data).gallery)
+    assert f"decode: 8 of {gallery} images" in done.stderr
+    assert "decode" not in done.stdout
+
+
 def test_text_names_both_definitions_and_the_protocol(given: list[object]) -> None:
     text = call(*given, "--flip", "--scales", "1,1.21")
     assert "mAP 0." in text
@@ -160,6 +182,47 @@ def test_classification(given: list[object]) -> None:
     assert "one image of each of 4 training identities" in call(*given, "--classification")
 
 
+@pytest.mark.parametrize("more", [["--metric", "own_metric_of_the_lock:held"], ["--classification"]])
+def test_nothing_is_computed_beside_a_timing_and_with_other_threads(
+    more: list[str], given: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside: list[str] = []
+
+    class Lock:
+        def __init__(self, device: str) -> None:
+            assert device == "cpu"
+
+        @contextmanager
+        def shared(self) -> Iterator[None]:
+            inside.append("held")
+            yield
+            inside.pop()
+
+    def watch(owner: Any, name: str) -> None:
+        genuine = getattr(owner, name)
+
+        def watched(*arguments: Any, **options: Any) -> Any:
+            assert inside, f"{name} runs beside a timing"
+            assert torch.get_num_threads() == 3
+            seen.add(name)
+            return genuine(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    seen: set[str] = set()
+    (tmp_path / "own_metric_of_the_lock.py").write_text("def held(*arrays): return 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(command, "DeviceLock", Lock)
+    watch(command, "apply_metric")
+    watch(OSNet, "forward")
+    watch(store, "decode")
+    shutil.rmtree(Path(str(given[2])) / ".decoded", ignore_errors=True)
+    before = torch.get_num_threads()
+    call(*given, *more, "--threads", 3)
+    assert torch.get_num_threads() == before
+    assert seen == {"forward", "decode", *(["apply_metric"] if "--metric" in more else [])}
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -178,6 +241,14 @@ def test_classification(given: list[object]) -> None:
         (["--validation-share", "0.3"], "--validation-share needs --split validation"),
         (["--classification", "--flip"], "leave the options of retrieval out"),
         (["--set", "haed=linear"], "did you mean head"),
+        (["--multi-query", "--split", "validation"], "--multi-query is for the test split"),
+        (["--input-size", "0x0"], r"input_size must be \(height, width\) between"),
+        (["--input-size", "0x0", "--classification"], r"input_size must be \(height, width\) between"),
+        (
+            ["--backbone", "densenet121", "--input-size", "64x16"],
+            "densenet121 needs images of at least 32x32",
+        ),
+        (["--threads", "5000"], "--threads must be at most 1024, got 5000"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_embedded(

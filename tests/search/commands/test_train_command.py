@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from reid.config import TrialConfig
 from reid.errors import ConfigError, DataError, NoDevice
 from reid.files import read_json
+from reid.losses import LOSSES
+from reid.models import BACKBONES, NetworkOptions
 from reid.train import EpochReport, Progress
 from reid.training_settings import TrainingSettings
 from search.cli import app
@@ -37,6 +39,13 @@ def test_help_has_an_option_for_every_setting_of_a_training() -> None:
     assert wanted <= options
 
 
+def test_help_names_every_network_its_options_and_every_term_of_a_loss() -> None:
+    shown = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "200"}).output
+    words = set(re.findall(r"[\w-]+", shown))
+    wanted = {*BACKBONES, *LOSSES, *NetworkOptions.__dataclass_fields__}
+    assert {name for name in wanted if not words & {name, f"--{name}"}} == set()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -51,6 +60,11 @@ def test_help_has_an_option_for_every_setting_of_a_training() -> None:
         (["--set", "flip=0.1", "--flip", "0.5"], "--flip gives 0.5, --set flip gives 0.1; leave one out"),
         (["--set", "input_size=[96, 48]", "--input-size", "128x64"], "--input-size gives [128, 64], --set"),
         (["--seed", "99999999999999999999"], "seed must be at most"),
+        (
+            ["--batch-size", "128"],
+            "--batch-size is of sampler class-balanced and random, and sampler pk does not",
+        ),
+        (["--set", "sampler=random", "--images-per-identity", "2"], "leave it out, or set --sampler pk"),
         (["--optimizer", "lamb"], "optimizer must be adam, adamw or sgd, got 'lamb'"),
         (["--backbone", "resnet81"], "unknown backbone 'resnet81'; did you mean resnet18?"),
     ],
