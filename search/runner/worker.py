@@ -10,15 +10,16 @@ from typing import Any
 
 from ray.tune import Trainable
 
-from search.execute import run_job
+from reid.errors import WorkerLost
+from search.execute import run_job, told
 from search.jobs import Answer, Job
 from search.logs import captured
 from search.runner.shared_memory import track_apart
 
-__all__ = ["Worker"]
+__all__ = ["LONGEST_STEP_S", "Worker"]
 
 _HOLD_S = 1.0
-_LONGEST_STEP_S = 120.0
+LONGEST_STEP_S = 120.0
 """How long a job that is to stop may take to its next step."""
 
 
@@ -41,10 +42,15 @@ class Worker(Trainable):  # type: ignore[misc]
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next job, once a stopped one has ended; a process in which it does not is used no more."""
-        ended = self._end()
+        """Take the next job, once a stopped one has ended; a process in which it does not is used no more.
+
+        Raises:
+            WorkerLost: it does not. Tune would tell nobody of a False.
+        """
+        if not self._end():
+            raise WorkerLost(f"the job before did not end its step within {LONGEST_STEP_S:g} s")
         self._job = Job.from_json(new_config["job"])
-        return ended
+        return True
 
     def cleanup(self) -> None:
         """End what runs."""
@@ -74,31 +80,45 @@ class Worker(Trainable):  # type: ignore[misc]
 
 
 class _Run:
-    """A job in a thread, so that Tune hears of its epochs and may stop it in between."""
+    """A job in a thread, so that Tune hears of its epochs and may stop it in between.
+
+    It takes turns with Tune: having said something, it waits until Tune asks for more or ends it, so that nothing is
+    computed for a trial that is over.
+    """
 
     def __init__(self, job: Job) -> None:
         self._said: queue.Queue[Answer | dict[str, Any]] = queue.Queue()
+        self._turns = threading.Semaphore(0)
         self._halt = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(job,), name="job", daemon=True)
         self._thread.start()
 
     def next(self) -> Answer | dict[str, Any]:
-        """Wait for what the job says next."""
+        """Let the job go on, and wait for what it says next."""
+        self._turns.release()
         return self._said.get()
 
     def end(self) -> bool:
         """Make the job end after its running step; whether it did in time."""
         self._halt.set()
-        self._thread.join(_LONGEST_STEP_S)
+        self._turns.release()
+        self._thread.join(LONGEST_STEP_S)
         return not self._thread.is_alive()
 
     def _work(self, job: Job) -> None:
-        with captured(job.log):
-            answer = run_job(job, report=self._report, halt=self._halt)
+        self._turns.acquire()
+        try:
+            with captured(job.log):
+                answer = run_job(job, report=self._report, halt=self._halt)
+        except BaseException as error:
+            # A plug-in may call sys.exit; whatever it is, the driver waits for an answer.
+            answer = Answer(error=told(error))
         self._said.put(answer)
 
     def _report(self, epoch: int, figures: Mapping[str, float], so_far: Answer) -> None:
         self._said.put({"epoch": epoch, "figures": json.dumps(dict(figures)), "so_far": so_far.to_json()})
+        if not self._halt.is_set():
+            self._turns.acquire()
 
 
 def _device_lost(answer: Answer) -> bool:
