@@ -52,6 +52,11 @@ class Worker(Trainable):  # type: ignore[misc]
         self._job = Job.from_json(new_config["job"])
         return True
 
+    def halt(self) -> None:
+        """Make what runs end after its running step; not waited for, so that the driver may call it at any time."""
+        if self._run is not None:
+            self._run.halt()
+
     def cleanup(self) -> None:
         """End what runs."""
         self._end()
@@ -80,33 +85,29 @@ class Worker(Trainable):  # type: ignore[misc]
 
 
 class _Run:
-    """A job in a thread, so that Tune hears of its epochs and may stop it in between.
-
-    It takes turns with Tune: having said something, it waits until Tune asks for more or ends it, so that nothing is
-    computed for a trial that is over.
-    """
+    """A job in a thread, so that Tune hears of its epochs and may stop it in between."""
 
     def __init__(self, job: Job) -> None:
         self._said: queue.Queue[Answer | dict[str, Any]] = queue.Queue()
-        self._turns = threading.Semaphore(0)
         self._halt = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(job,), name="job", daemon=True)
         self._thread.start()
 
     def next(self) -> Answer | dict[str, Any]:
-        """Let the job go on, and wait for what it says next."""
-        self._turns.release()
+        """Wait for what the job says next."""
         return self._said.get()
+
+    def halt(self) -> None:
+        """Make the job end after its running step; not waited for."""
+        self._halt.set()
 
     def end(self) -> bool:
         """Make the job end after its running step; whether it did in time."""
-        self._halt.set()
-        self._turns.release()
+        self.halt()
         self._thread.join(LONGEST_STEP_S)
         return not self._thread.is_alive()
 
     def _work(self, job: Job) -> None:
-        self._turns.acquire()
         try:
             with captured(job.log):
                 answer = run_job(job, report=self._report, halt=self._halt)
@@ -117,8 +118,6 @@ class _Run:
 
     def _report(self, epoch: int, figures: Mapping[str, float], so_far: Answer) -> None:
         self._said.put({"epoch": epoch, "figures": json.dumps(dict(figures)), "so_far": so_far.to_json()})
-        if not self._halt.is_set():
-            self._turns.acquire()
 
 
 def _device_lost(answer: Answer) -> bool:

@@ -1,4 +1,4 @@
-"""A worker's process without Ray: a job in a thread that takes turns with Tune, and what Tune is told at its end."""
+"""A worker's process without Ray: a job in a thread, how it is ended, and what Tune is told then."""
 
 import sys
 import time
@@ -9,12 +9,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.tune.schedulers import TrialScheduler
 
 import search.runner.watch
 import search.runner.worker
 from reid.errors import WorkerLost
 from search.contact import Contact
 from search.jobs import Answer, Job, Resources
+from search.runner.scheduler import RungScheduler
 from search.runner.watch import Watch
 from search.runner.worker import LONGEST_STEP_S, Worker, _Run
 
@@ -23,38 +25,37 @@ def job(folder: Path, function: str) -> Job:
     return Job(number=1, attempt=1, function=f"tests.search.test_worker:{function}", work=folder)
 
 
-def reports(job: Job, contact: Contact) -> dict[str, Any]:
+def trains(job: Job, contact: Contact) -> dict[str, Any]:
+    """Steps without an end, unless the driver asks for it."""
     contact.report(1, {"mAP": 0.5}, {"status": "stopped"})
-    contact.go_on()
-    (job.work / "trained-on").touch()
-    return {"status": "complete"}
+    while True:
+        contact.go_on()
+        time.sleep(0.01)
 
 
 def leaves(job: Job, contact: Contact) -> dict[str, Any]:
     sys.exit("no licence")
 
 
-def reported(folder: Path) -> _Run:
-    run = _Run(job(folder, "reports"))
-    said = run.next()
-    assert isinstance(said, dict)
+def test_a_stopped_job_ends_without_a_next_one(tmp_path: Path) -> None:
+    """At the tail of a search there is none; what is recorded as stopped must not train on."""
+    worker: Any = object.__new__(Worker)
+    worker._run, worker._holds = None, False
+    worker.halt()
+    worker.reset_config({"job": job(tmp_path, "trains").to_json()})
+    said = worker.step()
     assert said["epoch"] == 1
-    time.sleep(0.1)
-    assert not (folder / "trained-on").exists()
-    return run
-
-
-def test_a_job_goes_on_after_a_report_when_it_is_asked_for_more(tmp_path: Path) -> None:
-    run = reported(tmp_path)
-    said = run.next()
-    assert isinstance(said, Answer)
-    assert said.outcome == {"status": "complete"}
-    assert run.end()
-
-
-def test_a_job_that_is_stopped_at_a_report_computes_nothing_more(tmp_path: Path) -> None:
-    assert reported(tmp_path).end()
-    assert not (tmp_path / "trained-on").exists()
+    actor = SimpleNamespace(halt=SimpleNamespace(remote=worker.halt))
+    trial = SimpleNamespace(trial_id="a", temporary_state=SimpleNamespace(ray_actor=actor))
+    supply: Any = SimpleNamespace(keep_going=lambda *_: True)
+    scheduler = RungScheduler(supply, {"a": worker._job})
+    assert scheduler.on_trial_result(None, trial, said) == TrialScheduler.CONTINUE
+    assert worker._run._thread.is_alive()
+    supply.keep_going = lambda *_: False
+    assert scheduler.on_trial_result(None, trial, said) == TrialScheduler.STOP
+    worker._run._thread.join(5)
+    assert not worker._run._thread.is_alive()
+    assert worker._end()
 
 
 def test_a_job_that_leaves_its_process_is_answered(tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def test_a_log_that_cannot_be_kept_is_answered(tmp_path: Path, monkeypatch: pyte
         yield
 
     monkeypatch.setattr(search.runner.worker, "captured", full)
-    said = _Run(job(tmp_path, "reports")).next()
+    said = _Run(job(tmp_path, "trains")).next()
     assert isinstance(said, Answer)
     assert said.error == {"kind": "OSError", "message": "too many open files"}
 
@@ -80,9 +81,9 @@ def test_a_process_whose_last_job_does_not_end_says_so_by_an_error(tmp_path: Pat
     worker = object.__new__(Worker)
     worker._run = SimpleNamespace(end=lambda: False)
     with pytest.raises(WorkerLost, match="did not end its step within 120 s"):
-        worker.reset_config({"job": job(tmp_path, "reports").to_json()})
+        worker.reset_config({"job": job(tmp_path, "trains").to_json()})
     worker.cleanup()
-    assert worker.reset_config({"job": job(tmp_path, "reports").to_json()})
+    assert worker.reset_config({"job": job(tmp_path, "trains").to_json()})
 
 
 def test_a_worker_that_does_not_take_its_next_job_is_killed(
@@ -92,7 +93,7 @@ def test_a_worker_that_does_not_take_its_next_job_is_killed(
     now = 0.0
     monkeypatch.setattr(search.runner.watch, "_kill", lambda trial: killed.append(trial.trial_id))
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    queue: Any = SimpleNamespace(live={name: job(tmp_path, "reports") for name in "ab"}, only_holders=False)
+    queue: Any = SimpleNamespace(live={name: job(tmp_path, "trains") for name in "ab"}, only_holders=False)
     supply: Any = SimpleNamespace(stopping=False, abandoned=False)
     watch = Watch(queue, supply, Resources(silence_s=300))
     trials = [
