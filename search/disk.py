@@ -10,7 +10,6 @@ from reid.errors import ConfigError
 from results import Record, Study, pareto_front
 from results.eviction import size_of
 from results.layout import artifact_folder
-from results.pick import eligible
 from results.store import clear_artifact, discard_artifact
 from search.halving import order_by_domination
 
@@ -61,8 +60,8 @@ class ArtifactKeeper:
     def committed(self, record: Record) -> tuple[int, ...]:
         """Count the artifact of a trial that was just committed, and make room where that is too much.
 
-        Of the trials off the front, those go first that could never be on it (broken limits, latency not trusted),
-        then those that are dominated most.
+        Of the trials off the front, those go first that can never be on it (limits broken, stopped early), then those
+        that are dominated most; one whose latency is not trusted counts by its figures, for it may be timed again.
 
         Returns:
             Numbers of the trials whose artifacts were discarded.
@@ -88,13 +87,15 @@ class ArtifactKeeper:
     def _note(self, record: Record) -> None:
         if record.artifact is None:
             return
-        able = eligible(record, self._study.objectives)
+        objectives = self._study.objectives
+        able = record.feasible and all(name in record.metrics for name in objectives)
         folder = artifact_folder(self._study.path, record.number)
         # The mirror of a study in an object store lacks what another machine has put there.
         size_bytes = size_of(folder) if folder.is_dir() else int(record.metrics.get("size_bytes", 0))
         self._held[record.number] = _Held(
             size_bytes=size_bytes,
-            values=[record.metrics[name] for name in self._study.objectives] if able else None,
+            values=[record.metrics[name] for name in objectives] if able else None,
+            trusted=record.latency_trusted,
         )
 
     def _dispensable(self) -> list[int]:
@@ -105,15 +106,26 @@ class ArtifactKeeper:
             return unable
         numbers, values = list(able), np.array(list(able.values()))
         directions = list(self._study.objectives.values())
-        on_front = pareto_front(values, directions)
+        trusted = np.array([self._held[number].trusted for number in numbers])
+        on_front = np.zeros(len(numbers), dtype=np.bool_)
+        on_front[trusted] = pareto_front(values[trusted], directions)
         worst_first = order_by_domination(values, directions)[::-1]
         return unable + [numbers[row] for row in worst_first if not on_front[row]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
+    """An artifact on the disk.
+
+    Attributes:
+        size_bytes: that it takes.
+        values: objectives of its trial; None where that can never be on the front.
+        trusted: whether its latency is; only then it is on the front as yet.
+    """
+
     size_bytes: int
     values: list[float] | None
+    trusted: bool
 
 
 def parse_bytes(text: str, option: str) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from reid.config import Limit, TrialConfig
-from reid.errors import ArtifactError, ConfigError, OutOfMemory, ResourceError, SearchPaused
+from reid.errors import ArtifactError, ConfigError, DeviceLost, OutOfMemory, ResourceError, SearchPaused
 from reid.files import remove_tree
 from results import Record, Study, commit, commit_artifact, note_started
 from results.layout import artifact_folder, work_folder
@@ -306,7 +306,8 @@ class Driver:
 
 
 def _once_more(begun: Begun, kind: str) -> Begun:
-    again = dataclasses.replace(begun, retries=begun.retries + 1)
+    # A device that failed is no failure of the trial.
+    again = dataclasses.replace(begun, retries=begun.retries + (kind != DeviceLost.__name__))
     # The trials compare with the baseline, whose batch is therefore not changed behind anybody's back.
     if kind != OutOfMemory.__name__ or begun.job.number == BASELINE_NUMBER:
         return again

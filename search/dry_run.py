@@ -26,7 +26,7 @@ from results import DiskCache
 from results.remote import is_remote
 from search.opening import Data
 from search.planner import baseline_config, trial_config
-from spaces import Space
+from spaces import Parameter, Space
 
 __all__ = ["Estimate", "dry_run", "estimate", "middle"]
 
@@ -116,18 +116,15 @@ def dry_run(
 
 def middle(space: Space) -> dict[str, Any]:
     """A point of the space: the middle of every range, the last of every choice."""
-    point: dict[str, Any] = {}
-    for name in space.in_order():
-        if not space.active(name, point):
-            continue
-        parameter = space.parameters[name]
-        if parameter.choice is not None:
-            point[name] = parameter.choice[-1]
-        else:
-            low, high = parameter.bounds or (0.0, 0.0)
-            between = (low * high) ** 0.5 if parameter.log else (low + high) / 2
-            point[name] = round(between) if parameter.int_range is not None else between
-    return point
+    return space.point(lambda name: _middle_of(space.parameters[name]))
+
+
+def _middle_of(parameter: Parameter) -> Any:
+    if parameter.choice is not None:
+        return parameter.choice[-1]
+    low, high = parameter.bounds or (0.0, 0.0)
+    between = (low * high) ** 0.5 if parameter.log else (low + high) / 2
+    return round(between) if parameter.int_range is not None else between
 
 
 def estimate(

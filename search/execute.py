@@ -14,7 +14,7 @@ from search.contact import Contact
 from search.devices import device_is_lost, this_machine, visible_device
 from search.jobs import Answer, Job
 
-__all__ = ["run_job"]
+__all__ = ["run_job", "told"]
 
 _VISIBLE_WITHIN_S = 15.0  # NFS clients may believe for some seconds that a new folder does not exist.
 
@@ -47,10 +47,11 @@ def run_job(
             outcome = _function(job.function)(job, contact)
             return Answer.from_json(Answer(outcome=outcome, worker=worker).to_json())
         except Exception as error:
-            return Answer(error=_told(error), worker=worker)
+            return Answer(error=told(error), worker=worker)
 
 
-def _told(error: Exception) -> dict[str, str]:
+def told(error: BaseException) -> dict[str, str]:
+    """An exception as an answer names it: {"kind", "message"}."""
     if isinstance(error, ReidParetoError):
         return {"kind": type(error).__name__, "message": str(error)}
     if isinstance(error, MemoryError):

@@ -21,16 +21,18 @@ class Grid:
     """Asks every point of the grid once, in an order shuffled by the seed.
 
     What a study has tried already, under another sampler or in a narrower space, is not asked again.
-
-    Attributes:
-        capacity: number of points.
     """
 
     def __init__(self, space: Space, seed: int) -> None:
-        self._points = _points(space)
-        random.Random(seed).shuffle(self._points)
-        self.capacity: int | None = len(self._points)
+        points = list(_points(space).items())
+        random.Random(seed).shuffle(points)
+        self._points = dict(points)
+        self._waiting = iter(points)
         self._tried: set[str] = set()
+
+    def untried(self, tried: Iterable[Mapping[str, Any]]) -> int:
+        """How many points of the grid are not among these."""
+        return len(self._points.keys() - {_key(params) for params in tried})
 
     def ask(self, number: int) -> dict[str, Any]:
         """Parameters of trial `number`: the first point that was not tried.
@@ -38,13 +40,11 @@ class Grid:
         Raises:
             ConfigError: all were.
         """
-        point = next((one for one in self._points if _key(one) not in self._tried), None)
-        if point is None:
-            raise ConfigError(
-                f"the grid of this space has {len(self._points)} points; lower --trials to that"
-            )
-        self._tried.add(_key(point))
-        return dict(point)
+        for key, point in self._waiting:
+            if key not in self._tried:
+                self._tried.add(key)
+                return dict(point)
+        raise ConfigError(f"the grid of this space has {len(self._points)} points; lower --trials to that")
 
     def adopt(self, number: int, params: Mapping[str, Any]) -> None:
         """Take `params` as tried."""
@@ -62,16 +62,13 @@ def _key(point: Mapping[str, Any]) -> str:
     return json.dumps(point, sort_keys=True)
 
 
-def _points(space: Space) -> list[dict[str, Any]]:
-    names = space.in_order()
-    unique: dict[str, dict[str, Any]] = {}
-    for values in itertools.product(*(_values(space.parameters[name]) for name in names)):
-        point: dict[str, Any] = {}
-        for name, value in zip(names, values, strict=True):
-            if space.active(name, point):
-                point[name] = value
-        unique.setdefault(_key(point), point)
-    return list(unique.values())
+def _points(space: Space) -> dict[str, dict[str, Any]]:
+    axes = {name: _values(space.parameters[name]) for name in space.in_order()}
+    points = (
+        space.point(dict(zip(axes, values, strict=True)).__getitem__)
+        for values in itertools.product(*axes.values())
+    )
+    return {_key(point): point for point in points}
 
 
 def _values(parameter: Parameter) -> list[Any]:

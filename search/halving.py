@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from reid.errors import ConfigError
 from results import Record, pareto_front
-from search.planner import override
+from search.planner import FOOTPRINT_METRICS, override
 from spaces import Space
 
 __all__ = [
@@ -25,6 +25,9 @@ __all__ = [
 ]
 
 _Floats = NDArray[np.float64]
+
+_MEASURED_LAST = ("mAP_trapezoid", "rank1", "rank5", "rank10", *FOOTPRINT_METRICS)
+"""Figures that no epoch of a training tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,7 @@ class Halving:
         known = record.metrics if early is None else {**record.metrics, "latency_ms": early}
         for row in record.curves:
             if row.get("stage") == "finetune" and row.get("val_mAP") is not None:
-                self.keep_going(int(row["epoch"]) + 1, {**known, "mAP": row["val_mAP"]})
+                self._stand(int(row["epoch"]) + 1, {**known, "mAP": row["val_mAP"]})
 
     def keep_going(self, epoch: int, figures: Mapping[str, float]) -> bool:
         """Whether a trial with these figures goes on after an epoch; at a rung they are remembered.
@@ -73,21 +76,34 @@ class Halving:
             epoch: finetuning epochs done, >= 1.
             figures: finite, by metric; a trial without one of the objectives goes on.
         """
-        if epoch not in rung_epochs(self._settings, epoch) or not self._objectives.keys() <= figures.keys():
+        rung = self._stand(epoch, figures)
+        if rung is None:
             return True
-        rung = self._rungs.setdefault(epoch, [])
-        rung.append([figures[name] for name in self._objectives])
         order = order_by_domination(np.array(rung), list(self._objectives.values()))
         place = int(np.flatnonzero(order == len(rung) - 1)[0])
         return place < max(1, len(rung) // self._settings.eta)
+
+    def _stand(self, epoch: int, figures: Mapping[str, float]) -> list[list[float]] | None:
+        """Remember a trial at a rung: all that were there, itself the last; None where nothing is compared."""
+        if epoch not in rung_epochs(self._settings, epoch) or not self._objectives.keys() <= figures.keys():
+            return None
+        rung = self._rungs.setdefault(epoch, [])
+        rung.append([figures[name] for name in self._objectives])
+        return rung
 
 
 def with_evaluations(space: Space, settings: HalvingSettings) -> Space:
     """The space whose trials are evaluated at every rung.
 
     Raises:
-        ConfigError: the space evaluates at other epochs than the rungs', or prunes in rounds.
+        ConfigError: the space evaluates at other epochs than the rungs', prunes in rounds, or has an objective that is
+            not known while a trial trains.
     """
+    if late := next((name for name in space.objectives if name in _MEASURED_LAST), None):
+        raise ConfigError(
+            f"--scheduler asha compares trials while they train, and objective {late} is measured afterwards; leave "
+            "--scheduler out, or take mAP"
+        )
     if "prune_rounds" in space.parameters or space.fixed.get("prune_rounds", 1) != 1:
         raise ConfigError("--scheduler asha compares epochs of one finetuning; leave prune_rounds at 1")
     every = space.fixed.get("validate_every", 0)

@@ -33,6 +33,7 @@ class Monitor:
         self._committed = self._committed_before = 0
         self._front: list[Record] = []
         self._reference: list[float] | None = None
+        self._standing = "no front yet"
         self._running: dict[int, tuple[float, str]] = {}
         self._since = time.monotonic()
         self._bar = Progress(
@@ -64,6 +65,7 @@ class Monitor:
             0.0 if direction == "maximize" else baseline.metrics[name]
             for name, direction in self._objectives.items()
         ]
+        self._take_stock()
         if records:
             self._say(f"{len(records)} trials are committed already", "dim")
         self._refresh()
@@ -93,6 +95,7 @@ class Monitor:
         self._running.pop(record.number, None)
         self._committed += 1
         self._front = front_of([*self._front, record], self._objectives)
+        self._take_stock()
         trust = "" if record.latency_trusted or record.status != "complete" else " (latency untrusted)"
         reason = f"  {record.error['kind']}: {record.error['message']}" if record.error else ""
         if record.error and "log" in record.worker:
@@ -111,7 +114,7 @@ class Monitor:
 
     def summary(self) -> None:
         """Say where the search stands."""
-        self._say(f"{self._committed} of {self._trials} trials committed, {self._standing()}", "bold")
+        self._say(f"{self._committed} of {self._trials} trials committed, {self._standing}", "bold")
 
     def _refresh(self) -> None:
         if self._reference is None:
@@ -123,7 +126,7 @@ class Monitor:
             self._task,
             completed=self._committed,
             description=f"running {running}" if running else "",
-            note=f"{self._eta()}  {self._standing()}",
+            note=f"{self._eta()}  {self._standing}",
         )
 
     def _eta(self) -> str:
@@ -134,12 +137,13 @@ class Monitor:
         minutes, seconds = divmod(round(left_s), 60)
         return f"ETA {minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
 
-    def _standing(self) -> str:
+    def _take_stock(self) -> None:
+        """Say where the search stands; with many trials the volume takes too long for every sign of life."""
         if self._reference is None:
-            return "no front yet"
+            return
         values = objective_values(self._front, self._objectives)
         volume = hypervolume(values, list(self._objectives.values()), self._reference)
-        return f"front {len(self._front)}, hypervolume {volume:.4g}"
+        self._standing = f"front {len(self._front)}, hypervolume {volume:.4g}"
 
     def _figures(self, record: Record) -> str:
         return "  ".join(

@@ -18,6 +18,8 @@ PROTOCOL = (
     "market1501-single-query, validation identities held out of training; test split for front and picks only"
 )
 
+_EVALUATED = "--scheduler asha sets it to --grace-epochs: give both as when it was begun, or "
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
@@ -164,7 +166,8 @@ def _check_same(study: Study, space: Space, data: Data, seed: int | None) -> Non
     for key in ("dataset", "target", "limits", "objectives"):
         _demand(study, key, getattr(old, key), getattr(space, key))
     for name in sorted({*old.fixed, *space.fixed}):
-        _demand(study, f"fixed.{name}", old.fixed.get(name), space.fixed.get(name))
+        hint = _EVALUATED if name == "validate_every" else ""
+        _demand(study, f"fixed.{name}", old.fixed.get(name), space.fixed.get(name), hint)
     _check_parameters(study, old.parameters, space.parameters)
     code = _code_of(space)
     for name, before in asked.get("code", {}).items():

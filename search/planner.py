@@ -1,13 +1,12 @@
 """From a space and chosen values to the configuration of a trial."""
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from reid.config import Limit, Target, TrialConfig, reject_unknown
 from reid.errors import ConfigError
-from spaces import LimitText, Space, parse_space
+from spaces import LimitText, Parameter, Space, parse_space
 
 __all__ = [
     "FOOTPRINT_METRICS",
@@ -16,6 +15,7 @@ __all__ = [
     "baseline_config",
     "check_space",
     "check_space_names",
+    "first_point",
     "override",
     "resolve_limits",
     "trial_config",
@@ -61,17 +61,30 @@ def trial_config(space: Space, values: Mapping[str, Any], seed: int = 0) -> Tria
 def baseline_config(space: Space, seed: int = 0) -> TrialConfig:
     """The dense fp32 network of a study, at the largest input size that the space may search.
 
-    Other searched choices take their first value, and other settings their default.
+    Other searched choices take their first value, ranges what lies nearest to the setting's default, and other
+    settings their default.
     """
-    values: dict[str, Any] = {
-        name: parameter.choice[0]
-        for name, parameter in space.parameters.items()
-        if parameter.choice is not None and not parameter.when
-    }
-    sizes = space.parameters.get("input_size")
-    if sizes is not None and sizes.choice is not None:
-        values["input_size"] = max(sizes.choice, key=lambda size: size[0] * size[1])
-    return trial_config(space, {**values, **_BASELINE}, seed)
+    defaults = TrialConfig().to_dict()
+    values = space.point(lambda name: _in_baseline(name, space.parameters[name], defaults.get(name)))
+    given = {name: value for name, value in values.items() if value is not None}
+    return trial_config(space, {**given, **_BASELINE}, seed)
+
+
+def _in_baseline(name: str, parameter: Parameter, default: Any) -> Any:
+    """The value of a searched setting in the baseline; None is that the setting has where it is not given."""
+    if name in _BASELINE:
+        return _BASELINE[name]
+    if parameter.choice is None:
+        low, high = parameter.bounds or (0.0, 0.0)
+        return None if default is None else min(max(default, low), high)
+    if name == "input_size":
+        return max(parameter.choice, key=lambda size: size[0] * size[1])
+    return parameter.choice[0]
+
+
+def first_point(space: Space) -> dict[str, Any]:
+    """The point at the lower end of every range and the first of every choice."""
+    return space.point(lambda name: _ends(space.parameters[name])[0])
 
 
 def override(space: Space, settings: Mapping[str, Any]) -> Space:
@@ -183,11 +196,25 @@ def _absolute(value: str) -> str:
     return str(path.resolve()) if path.is_file() or (path.is_dir() and value != _DENSE) else value
 
 
+def _ends(parameter: Parameter) -> tuple[Any, ...]:
+    return parameter.choice or parameter.bounds or ()
+
+
 def _corners(space: Space) -> Iterator[dict[str, Any]]:
-    """Points that between them take every choice and both ends of every range."""
-    ends = {name: list(p.choice or p.bounds or ()) for name, p in space.parameters.items()}
-    for row in itertools.zip_longest(*ends.values()):
-        yield {
-            name: ends[name][0] if value is None and None not in ends[name] else value
-            for name, value in zip(ends, row, strict=True)
-        }
+    """Points that between them take every choice and both ends of every range, wherever these are searched."""
+    ends = {name: _ends(parameter) for name, parameter in space.parameters.items()}
+    for row in range(max(map(len, ends.values()))):
+        yield space.point(lambda name, row=row: ends[name][row if row < len(ends[name]) else 0])  # type: ignore[misc]
+    for name, parameter in space.parameters.items():
+        for end in ends[name] if parameter.when else ():
+            wanted = {**_conditions(space, name), name: end}
+            yield space.point(lambda other, wanted=wanted: wanted.get(other, ends[other][0]))  # type: ignore[misc]
+
+
+def _conditions(space: Space, name: str) -> dict[str, Any]:
+    """What other parameters must be for this one to be searched."""
+    found: dict[str, Any] = {}
+    for other, value in space.parameters[name].when.items():
+        if other in space.parameters:
+            found |= {**_conditions(space, other), other: value}
+    return found

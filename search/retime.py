@@ -8,7 +8,7 @@ import numpy as np
 
 from reid.config import Target, broken
 from reid.errors import ConfigError, ResourceError, StudyInUse
-from results.hold import driver_of
+from results.hold import driver_of, hold_study
 from results.record import BASELINE_NUMBER, Record, utc_now
 from results.retimed import next_session
 from results.store import commit_fact, rebuild_table
@@ -60,6 +60,14 @@ def retime(study: Study, say: Callable[[str], None]) -> Session:
         raise ConfigError(f"{study.place} has no baseline yet; there is nothing to time")
     if driver := driver_of(study):
         raise StudyInUse(f"{study.place} is being searched by {driver}; time it when that has ended")
+    # A search that began meanwhile would commit trials that the session does not know.
+    with hold_study(study.place) as held:
+        return _session(study, baseline, held.check, say)
+
+
+def _session(
+    study: Study, baseline: Record, still_ours: Callable[[], None], say: Callable[[str], None]
+) -> Session:
     complete = [record for record in study.records() if record.status == "complete"]
     gone = study.discarded()
     trials = [record for record in complete if record.number not in gone]
@@ -69,6 +77,7 @@ def retime(study: Study, say: Callable[[str], None]) -> Session:
     kind = next_session(study.path)
     # The baseline last: with it the session counts.
     for record in (*trials, baseline):
+        still_ours()
         commit_fact(study, record.number, kind, facts[record.number])
     rebuild_table(study)
     return Session(

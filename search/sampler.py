@@ -30,7 +30,9 @@ _POPULATION = 16
 class Sampler(Protocol):
     """Chooses the parameters of the next trial from those before."""
 
-    capacity: int | None
+    def untried(self, tried: Iterable[Mapping[str, Any]]) -> int | None:
+        """How many points can be asked where these were tried; None sets no limit."""
+        ...
 
     def ask(self, number: int) -> dict[str, Any]:
         """Parameters of new trial `number`."""
@@ -50,13 +52,7 @@ class Sampler(Protocol):
 
 
 class OptunaSampler:
-    """An in-memory, multi-objective, constrained Optuna study behind ask and tell.
-
-    Attributes:
-        capacity: None, there is always another point.
-    """
-
-    capacity: int | None = None
+    """An in-memory, multi-objective, constrained Optuna study behind ask and tell."""
 
     def __init__(self, space: Space, name: str, seed: int) -> None:
         self._space = space
@@ -71,6 +67,9 @@ class OptunaSampler:
         self._study = optuna.create_study(
             directions=list(space.objectives.values()), sampler=RandomSampler(seed=seed)
         )
+
+    def untried(self, tried: Iterable[Mapping[str, Any]]) -> None:
+        """No limit: there is always another point."""
 
     def ask(self, number: int) -> dict[str, Any]:
         """Parameters of new trial `number`; those whose `when` does not hold are left out."""
@@ -117,12 +116,9 @@ class OptunaSampler:
                 sampler.get_parent_population(self._study, generation)
 
     def _suggest(self, trial: Trial) -> dict[str, Any]:
-        chosen: dict[str, Any] = {}
-        for name in self._space.in_order():
-            if self._space.active(name, chosen):
-                drawn = _draw(trial, name, self._distributions[name])
-                chosen[name] = decode(self._space.parameters[name], drawn)
-        return chosen
+        return self._space.point(
+            lambda name: decode(self._space.parameters[name], _draw(trial, name, self._distributions[name]))
+        )
 
     def _frozen(self, told: Told, generation: int) -> FrozenTrial:
         self._note(told)

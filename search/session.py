@@ -1,8 +1,9 @@
 """One run of a search, from taking the study's lock to giving it back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -88,13 +89,16 @@ def search(
     check_space(space)
     baseline_config(space)
     warm = observations(warm_start, space, data)
+    check_request(space, data, trials=trials, seed=seed, sampler=sampler, warm=warm.taken)
     resources = resources or Resources()
     with hold_study(path) as held:
         study = held.bind(
             open_or_create(held.folder, space, data, seed=seed, sampler=sampler, warm_start=warm.taken)
         )
         definition = study.definition
-        chosen = _sampler(sampler or definition["sampler"], space, definition["seed"], trials)
+        begun = [*(one.params for one in study.records()), *(one.params for one in study.started())]
+        learnt = definition.get("warm_start", ())
+        chosen = _sampler(sampler or definition["sampler"], space, definition["seed"], trials, learnt, begun)
         check_fits(space, study.records(), study.started())
         spent = spent_before_resuming(study)
         # Whatever an earlier driver's workers left there was never committed.
@@ -138,8 +142,24 @@ def _end(driver: Driver, study: Study) -> None:
         raise KeyboardInterrupt
 
 
-def check_request(space: Space, data: Data, *, trials: int, seed: int | None, sampler: str | None) -> None:
+def check_request(
+    space: Space,
+    data: Data,
+    *,
+    trials: int,
+    seed: int | None,
+    sampler: str | None,
+    warm: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Refuse what no search of the space takes; nothing is written.
+
+    Args:
+        space: what is searched.
+        data: the dataset.
+        trials: committed trials in the end.
+        seed: None takes the study's own.
+        sampler: None takes the study's own.
+        warm: observations of other studies, which are points that need not be tried again.
 
     Raises:
         ConfigError: names the option.
@@ -151,13 +171,35 @@ def check_request(space: Space, data: Data, *, trials: int, seed: int | None, sa
         raise ConfigError(f"--seed must be 0 to {_MOST_SEED}, got {seed}")
     if sampler is not None:
         reject_unknown([sampler], SAMPLERS, "sampler")
-        _sampler(sampler, space, seed or 0, trials)
+        _sampler(sampler, space, seed or 0, trials, warm)
 
 
-def _sampler(name: str, space: Space, seed: int, trials: int) -> Sampler:
+def _sampler(
+    name: str,
+    space: Space,
+    seed: int,
+    trials: int,
+    warm: Sequence[Mapping[str, Any]],
+    begun: Sequence[Mapping[str, Any]] = (),
+) -> Sampler:
+    """The sampler by name.
+
+    Args:
+        name: of it.
+        space: what is searched.
+        seed: of the study.
+        trials: committed trials in the end.
+        warm: observations of other studies.
+        begun: parameters of the study's trials, committed or not.
+
+    Raises:
+        ConfigError: it has not as many points as trials are asked for.
+    """
     sampler = make_sampler(name, space, seed)
-    if sampler.capacity is not None and trials > sampler.capacity:
-        raise ConfigError(f"the grid of this space has {sampler.capacity} points; lower --trials to that")
+    left = sampler.untried([*(one["params"] for one in warm), *begun])
+    if left is not None and trials > (most := len(begun) + left):
+        tried = " that were not tried" if warm or begun else ""
+        raise ConfigError(f"the grid of this space has {left} points{tried}; lower --trials to {most}")
     return sampler
 
 

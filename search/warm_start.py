@@ -14,7 +14,7 @@ from reid.errors import ConfigError
 from results import Record, Study
 from search.feedback import Told, tell_of
 from search.opening import Data
-from search.planner import trial_config
+from search.planner import first_point, trial_config
 from spaces import Space, parse_limit
 
 __all__ = ["Warm", "observations", "params_of", "told_before"]
@@ -25,7 +25,7 @@ class Warm:
     """What finished studies gave.
 
     Attributes:
-        taken: {"params", "status", "metrics"} of each trial, as `study.json` holds it.
+        taken: {"params", "status", "metrics", "latency_trusted"} of each trial, as `study.json` holds it.
         skipped: trials that do not lie in the space, or failed.
     """
 
@@ -47,8 +47,10 @@ def observations(studies: Sequence[Study], space: Space, data: Data) -> Warm:
     Raises:
         ConfigError: a study has other objectives, another target or other images; names it.
     """
-    taken, skipped = [], 0
-    whole = trial_config(space, {}).to_dict()
+    taken: list[dict[str, Any]] = []
+    skipped = 0
+    # Settings of the space alone may not go together: what is searched may have no default that fits.
+    whole = trial_config(space, first_point(space)).to_dict()
     fixed = {name: whole[name] for name in space.fixed}
     for study in studies:
         _demand_comparable(study, space, data)
@@ -59,7 +61,12 @@ def observations(studies: Sequence[Study], space: Space, data: Data) -> Warm:
                 skipped += 1
                 continue
             taken.append(
-                {"params": params, "status": _status(record, limited), "metrics": dict(record.metrics)}
+                {
+                    "params": params,
+                    "status": _status(record, limited),
+                    "metrics": dict(record.metrics),
+                    "latency_trusted": record.latency_trusted,
+                }
             )
     return Warm(taken=tuple(taken), skipped=skipped)
 
@@ -67,16 +74,21 @@ def observations(studies: Sequence[Study], space: Space, data: Data) -> Warm:
 def told_before(
     taken: Sequence[Mapping[str, Any]], objectives: Sequence[str], limits: Sequence[Limit]
 ) -> list[Told]:
-    """The observations of `study.json` in the sampler's terms, by the limits of the new study."""
+    """The observations of `study.json` in the sampler's terms, by the limits of the new study.
+
+    A trial that ended early on a limit of its own study, before all objectives were measured, is left out where it
+    breaks none of the new ones: nobody knows how good it is.
+    """
     moment = "2000-01-01T00:00:00.000+00:00"
     records = (
         Record(
             number=number, status=one["status"], params=one["params"], config={}, metrics=one["metrics"],
-            started_at=moment, finished_at=moment,
+            latency_trusted=one.get("latency_trusted", False), started_at=moment, finished_at=moment,
         )
         for number, one in enumerate(taken)
     )  # fmt: skip
-    return [tell_of(record, objectives, limits) for record in records]
+    told = (tell_of(record, objectives, limits) for record in records)
+    return [one for one in told if one.values.keys() >= set(objectives) or max(one.constraints.values()) > 0]
 
 
 def _demand_comparable(study: Study, space: Space, data: Data) -> None:
@@ -117,11 +129,6 @@ def params_of(record: Record, space: Space, fixed: Mapping[str, Any]) -> dict[st
     for name, value in fixed.items():
         if name in settings and json.dumps(settings[name]) != json.dumps(value):
             return None
-    params: dict[str, Any] = {}
-    for name in space.in_order():
-        if not space.active(name, params):
-            continue
-        if name not in settings or not space.parameters[name].contains(settings[name]):
-            return None
-        params[name] = settings[name]
-    return params
+    params = space.point(settings.get)
+    held = all(name in settings and space.parameters[name].contains(params[name]) for name in params)
+    return params if held else None

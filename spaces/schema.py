@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -175,6 +175,18 @@ class Space(BaseModel):
             other in known and json.dumps(known[other]) == json.dumps(value)
             for other, value in self.parameters[name].when.items()
         )
+
+    def point(self, choose: Callable[[str], Any]) -> dict[str, Any]:
+        """A point of the space, made of what `choose` gives each parameter that is searched there.
+
+        Args:
+            choose: asked by name, in the order of `in_order`; not for those whose `when` does not hold.
+        """
+        chosen: dict[str, Any] = {}
+        for name in self.in_order():
+            if self.active(name, chosen):
+                chosen[name] = choose(name)
+        return chosen
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values as a space file has them; `parse_space` gives the same space back."""

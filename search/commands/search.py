@@ -162,7 +162,8 @@ def _rehearse(
     warm = observations(learnt, space, data)
     begun = None if is_remote(study) else check_begun(Path(study), space, data, seed, warm.taken)
     if begun is not None and sampler is None:
-        check_request(space, data, trials=trials, seed=seed, sampler=begun.definition["sampler"])
+        sampler = begun.definition["sampler"]
+    check_request(space, data, trials=trials, seed=seed, sampler=sampler, warm=warm.taken)
     dry_run(
         study, space, data, trials=trials, threads=threads, say=lambda line: errors.print(line, markup=False)
     )

@@ -42,6 +42,8 @@ _QUIET = {
     "RAY_process_group_cleanup_enabled": "1",
     # The queue counts what fits (search/runner/queue.py).
     "TUNE_MAX_PENDING_TRIALS_PG": "4096",
+    # What Tune writes for a restore is never read; again and again it would be all trials so far.
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
     # Ctrl-C is the driver's: once stops asking, twice leaves (search/interrupt.py).
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }

@@ -36,7 +36,7 @@ class Queue(Unsaved, Searcher):  # type: ignore[misc]
         self.held: dict[str, str] = {}
         self.closed = False
         self._supply, self._share, self._most = supply, share, most
-        self._room = 0
+        self._room = self._most_room = 0
         self._count_at = 0.0
 
     @property
@@ -97,7 +97,9 @@ class Queue(Unsaved, Searcher):  # type: ignore[misc]
         now = time.monotonic()
         if now >= self._count_at:
             self._room, self._count_at = capacity(self._share), now + _COUNT_EVERY_S
-        if self.held and len(self.held) >= self._room:
+            self._most_room = max(self._most_room, self._room)
+        # A node that is gone may come back; one that was never there is not waited for.
+        if self.held and len(self.held) >= self._most_room:
             raise NoDevice(f"every device failed; the last one: {list(self.held.values())[-1]}")
         usable = self._room - len(self.held)
         return len(self.live) < (usable if self._most is None else min(usable, self._most))

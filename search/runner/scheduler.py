@@ -39,7 +39,11 @@ class RungScheduler(FIFOScheduler):  # type: ignore[misc]
             return str(TrialScheduler.CONTINUE)
         # A text, because Tune takes mappings apart.
         goes_on = self._supply.keep_going(job, int(result["epoch"]), json.loads(result["figures"]))
-        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+        if goes_on:
+            return str(TrialScheduler.CONTINUE)
+        # Tune lets a process know with its next trial; where there is none it would train on, export and time.
+        trial.temporary_state.ray_actor.halt.remote()
+        return str(TrialScheduler.STOP)
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune saves its scheduler for a restore that never happens here.

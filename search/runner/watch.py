@@ -12,6 +12,7 @@ from reid.errors import OutOfMemory
 from reid.files import write_volatile
 from search.jobs import Answer, Job, Resources, Sign, Supply
 from search.runner.queue import Queue, Unsaved
+from search.runner.worker import LONGEST_STEP_S
 
 __all__ = ["Leave", "Watch"]
 
@@ -57,6 +58,7 @@ class Watch(Unsaved, Callback):  # type: ignore[misc]
             self._stop(now)
         if now >= self._next_look:
             self._next_look = now + _LOOK_EVERY_S
+            self._note_reused(trials, now)
             for trial_id, running in list(self._running.items()):
                 self._look(trial_id, running, now)
 
@@ -76,6 +78,16 @@ class Watch(Unsaved, Callback):  # type: ignore[misc]
         running = self._running.pop(trial.trial_id, None)
         killed = running.killed if running else None
         self._queue.lost(trial.trial_id, Answer(error=killed or _reason(trial)))
+
+    def _note_reused(self, trials: list[Any], now: float) -> None:
+        """Look after workers of earlier jobs from when they are given a next one: Tune tells once they have taken it.
+
+        One that still starts up is not told from a job that waits for a place, which may take any time.
+        """
+        for trial in trials:
+            taking = trial.trial_id in self._queue.live and trial.temporary_state.ray_actor is not None
+            if taking and trial.trial_id not in self._running:
+                self._running[trial.trial_id] = _Running(trial, now + LONGEST_STEP_S)
 
     def _stop(self, now: float) -> None:
         if self._leave_at is None:

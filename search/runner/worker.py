@@ -10,15 +10,16 @@ from typing import Any
 
 from ray.tune import Trainable
 
-from search.execute import run_job
+from reid.errors import WorkerLost
+from search.execute import run_job, told
 from search.jobs import Answer, Job
 from search.logs import captured
 from search.runner.shared_memory import track_apart
 
-__all__ = ["Worker"]
+__all__ = ["LONGEST_STEP_S", "Worker"]
 
 _HOLD_S = 1.0
-_LONGEST_STEP_S = 120.0
+LONGEST_STEP_S = 120.0
 """How long a job that is to stop may take to its next step."""
 
 
@@ -41,10 +42,20 @@ class Worker(Trainable):  # type: ignore[misc]
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next job, once a stopped one has ended; a process in which it does not is used no more."""
-        ended = self._end()
+        """Take the next job, once a stopped one has ended; a process in which it does not is used no more.
+
+        Raises:
+            WorkerLost: it does not. Tune would tell nobody of a False.
+        """
+        if not self._end():
+            raise WorkerLost(f"the job before did not end its step within {LONGEST_STEP_S:g} s")
         self._job = Job.from_json(new_config["job"])
-        return ended
+        return True
+
+    def halt(self) -> None:
+        """Make what runs end after its running step; not waited for, so that the driver may call it at any time."""
+        if self._run is not None:
+            self._run.halt()
 
     def cleanup(self) -> None:
         """End what runs."""
@@ -86,15 +97,23 @@ class _Run:
         """Wait for what the job says next."""
         return self._said.get()
 
+    def halt(self) -> None:
+        """Make the job end after its running step; not waited for."""
+        self._halt.set()
+
     def end(self) -> bool:
         """Make the job end after its running step; whether it did in time."""
-        self._halt.set()
-        self._thread.join(_LONGEST_STEP_S)
+        self.halt()
+        self._thread.join(LONGEST_STEP_S)
         return not self._thread.is_alive()
 
     def _work(self, job: Job) -> None:
-        with captured(job.log):
-            answer = run_job(job, report=self._report, halt=self._halt)
+        try:
+            with captured(job.log):
+                answer = run_job(job, report=self._report, halt=self._halt)
+        except BaseException as error:
+            # A plug-in may call sys.exit; whatever it is, the driver waits for an answer.
+            answer = Answer(error=told(error))
         self._said.put(answer)
 
     def _report(self, epoch: int, figures: Mapping[str, float], so_far: Answer) -> None:

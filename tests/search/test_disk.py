@@ -1,5 +1,6 @@
 """S10: a thousand trials within a limit on their files, and what the removal of files means to pick and verify."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from reid.errors import ConfigError, StudyInUse
 from results import Study, commit_fact, open_study
 from results.eviction import size_of
 from results.layout import artifact_folder
-from results.study import DISCARDED
+from results.study import DISCARDED, front_of
 from search.disk import ArtifactKeeper, DiskLimits, parse_bytes
 from search.opening import Data
 from search.picking import Wishes, pick_package
@@ -77,6 +78,24 @@ def test_the_limit_counts_what_an_earlier_search_left(run_search: Callable[..., 
     after = run_search(7, disk=DiskLimits(artifact_bytes=0))
     kept = {record.number for record in after.records() if record.number not in after.discarded()}
     assert kept == {record.number for record in open_study(after.path).front()}
+
+
+def test_what_may_be_timed_again_is_kept_before_what_is_beaten(run_search: Callable[..., Study]) -> None:
+    """The best of a study on a restless machine: `retime` may put it on the front, where its files are still there."""
+    study = run_search(6)
+    best = study.record(0)
+    better = {"mAP": 0.99, "latency_ms": 0.001, "size_bytes": 1.0}
+    keeper = ArtifactKeeper(study, 10**9)
+    keeper.committed(dataclasses.replace(best, metrics=better, latency_trusted=False))
+    stopped = dataclasses.replace(study.record(1), status="stopped")
+    keeper.committed(stopped)
+    order = keeper._dispensable()
+    assert order[0] == 1
+    assert order[-1] == 0, "last to go, but no member of the front as yet"
+    rest = [record for record in study.records() if record.number > 1]
+    front = {record.number for record in front_of(rest, study.objectives)}
+    assert front
+    assert not front & set(order), "an untrusted one takes no place of the front"
 
 
 def test_a_removal_that_was_broken_off_is_ended(run_search: Callable[..., Study]) -> None:

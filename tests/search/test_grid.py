@@ -13,8 +13,7 @@ from tests.search.conftest import make_space
 
 def points(space: Space, seed: int = 0) -> list[dict[str, object]]:
     grid = Grid(space, seed)
-    assert grid.capacity is not None
-    return [grid.ask(number) for number in range(grid.capacity)]
+    return [grid.ask(number) for number in range(grid.untried([]))]
 
 
 def test_the_grid_is_the_product_of_its_axes() -> None:
@@ -56,6 +55,7 @@ def test_what_was_tried_before_is_not_asked_again() -> None:
     grid = Grid(make_space(parameters={"knn": {"int": [2, 6]}}), 0)
     grid.rebuild(Told(number=number, params=point) for number, point in enumerate(narrow[:2]))
     grid.adopt(2, narrow[2])
+    assert grid.untried([*narrow, {"knn": 7}]) == 2
     assert sorted(grid.ask(number)["knn"] for number in (3, 4)) == [5, 6]
     with pytest.raises(ConfigError, match="lower --trials"):
         grid.ask(5)

@@ -18,6 +18,7 @@ from search.halving import (
 )
 from search.planner import override
 from tests.results.samples import make_record
+from tests.search.conftest import make_space
 
 DIRECTIONS = ["maximize", "minimize"]
 OBJECTIVES = {"mAP": "maximize", "latency_ms": "minimize"}
@@ -89,6 +90,22 @@ def test_earlier_trials_stand_on_their_rungs() -> None:
     halving.note(make_record(0, curves=curves, checks={"early_latency_ms": 2.0}))
     assert not halving.keep_going(1, {"mAP": 0.6, "latency_ms": 2.5})
     assert halving.keep_going(2, {"mAP": 0.6, "latency_ms": 2.5})
+
+
+def test_resuming_sorts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    halving = Halving(HalvingSettings(grace_epochs=1), OBJECTIVES)
+    curves = [{"stage": "finetune", "epoch": 0, "val_mAP": 0.7}]
+    monkeypatch.setattr("search.halving.order_by_domination", lambda *_: pytest.fail("sorted"))
+    halving.note(make_record(0, curves=curves))
+
+
+@pytest.mark.parametrize("late", ["rank1", "mAP_trapezoid", "peak_memory_mb"])
+def test_objectives_that_no_epoch_tells_are_refused(late: str) -> None:
+    space = make_space(objectives={late: "minimize", "latency_ms": "minimize"})
+    with pytest.raises(ConfigError, match=f"objective {late} is measured afterwards"):
+        with_evaluations(space, HalvingSettings())
+    sizes = make_space(objectives={"mAP": "maximize", "size_bytes": "minimize", "macs": "minimize"})
+    assert with_evaluations(sizes, HalvingSettings()).fixed["validate_every"] == 2
 
 
 def test_a_space_is_evaluated_at_every_rung() -> None:

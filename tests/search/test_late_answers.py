@@ -1,4 +1,4 @@
-"""T6: a worker that was given up and comes back."""
+"""T6: a worker that was given up and comes back; workers that go one after the other."""
 
 import dataclasses
 import io
@@ -43,3 +43,16 @@ def test_t6_a_worker_that_answers_after_it_was_given_up_changes_nothing(
     assert study.record(0).metrics["mAP"] != 0.999
     assert study.started() == ()
     assert "trial 0: attempt 1 answered after it was given up; dropped" in said
+
+
+def test_a_lost_device_does_not_use_up_the_retry(run_search: Callable[..., Study]) -> None:
+    kinds = {1: "DeviceLost", 2: "WorkerLost", 3: "DeviceLost"}
+
+    def loses(supply: Supply, resources: Resources) -> None:
+        while not supply.finished and (job := supply.take()) is not None:
+            kind = kinds.get(job.attempt) if job.number == 0 else None
+            lost = Answer(error={"kind": kind, "message": "gone"}) if kind else None
+            supply.settle(job, lost or run_job(job))
+
+    record = run_search(1, runner=loses).record(0)
+    assert (record.status, record.attempt) == ("complete", 4)

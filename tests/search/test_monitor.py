@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from results import Record
@@ -42,6 +43,19 @@ def test_every_trial_is_one_line_without_markup_or_escapes() -> None:
         # (0.5 - 0) x (10 - 4), the untrusted trial left out
         "3 of 3 trials committed, front 1, hypervolume 3",
     ]
+
+
+def test_signs_of_life_do_not_measure_the_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    monkeypatch.setattr("search.monitor.hypervolume", lambda *_: measured.append(1) or 1.0)
+    monitor = Monitor(Console(quiet=True), 2, {"mAP": "maximize", "latency_ms": "minimize"})
+    with monitor:
+        monitor.begin(record(-1), [])
+        monitor.started(0, {})
+        for _ in range(5):
+            monitor.heard(0, "finetune")
+        monitor.committed(record(0))
+    assert len(measured) == 2
 
 
 def test_a_terminal_gets_a_bar() -> None:

@@ -8,6 +8,7 @@ from reid import plugins
 from reid.config import TrialConfig
 from reid.errors import ConfigError, NotHere
 from reid.plugins import code_of
+from search.halving import HalvingSettings, with_evaluations
 from search.opening import Data, open_or_create
 from search.trial import _demand_code
 from spaces import Space
@@ -45,6 +46,16 @@ def test_a_study_of_changed_code_is_refused(
 
 def test_a_study_of_our_networks_knows_no_code(tmp_path: Path) -> None:
     assert "code" not in _open(tmp_path, make_space())
+
+
+def test_other_rungs_are_refused_by_the_option(tmp_path: Path) -> None:
+    rungs = with_evaluations(make_space(), HalvingSettings(grace_epochs=3))
+    _open(tmp_path, rungs)
+    for other in (make_space(), with_evaluations(make_space(), HalvingSettings(grace_epochs=2))):
+        with pytest.raises(
+            ConfigError, match=r"validate_every 3, not .*--scheduler asha sets it to --grace-epochs"
+        ):
+            _open(tmp_path, other)
 
 
 def test_a_worker_with_other_code_runs_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,63 @@ def test_the_baseline_is_dense_at_the_largest_size() -> None:
     assert (config.method, config.quantization, config.seed) == ("none", "fp32", 3)
 
 
+def test_the_baseline_takes_of_a_range_what_is_nearest_to_the_default() -> None:
+    space = make_space(
+        fixed={"method": "bafd", "zero_epochs": 6},
+        parameters={
+            "prune_epochs": {"int": [8, 12]},
+            "learning_rate": {"float": [1e-4, 1e-2]},
+            "epochs": {"int": [2, 8]},
+            "latency_budget": {"float": [0.2, 0.8], "when": {"allocate": "latency"}},
+            "allocate": {"choice": ["latency", "uniform"]},
+            "schedule": {"choice": ["step", "cosine"]},
+            "milestones": {"choice": [[4], [6]], "when": {"schedule": "step"}},
+        },
+    )
+    check_space(space)
+    config = baseline_config(space)
+    assert (config.prune_epochs, config.learning_rate, config.epochs) == (8, 3.5e-4, 8)
+    assert (config.schedule, config.milestones, config.latency_budget) == ("step", (4,), None)
+
+
+CONDITIONAL = {
+    "allocate": {"choice": ["uniform", "latency"]},
+    "prune_rate": {"float": [0.3, 0.8], "when": {"allocate": "uniform"}},
+    "latency_budget": {"float": [0.2, 0.8], "when": {"allocate": "latency"}},
+    "schedule": {"choice": ["cosine", "step"]},
+    "milestones": {"choice": [[5, 10], [15]], "when": {"schedule": "step"}},
+}
+
+
+def test_what_is_searched_under_a_condition_is_checked_under_it() -> None:
+    check_space(make_space(parameters=CONDITIONAL))
+    check_space_names(make_space(parameters=CONDITIONAL))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "message"),
+    [
+        ("latency_budget", {"float": [0.0, 0.8]}, "latency_budget must be a share"),
+        ("latency_budget", {"float": [0.2, 1.5]}, "latency_budget must be a share"),
+        ("milestones", {"choice": [[5, 10], [15], [3, 2]]}, "milestones must be rising"),
+    ],
+)
+def test_every_end_under_a_condition_is_tried(name: str, parameter: dict[str, Any], message: str) -> None:
+    wrong = {**CONDITIONAL, name: {**parameter, "when": CONDITIONAL[name]["when"]}}
+    with pytest.raises(ConfigError, match=message):
+        check_space(make_space(parameters=wrong))
+
+
+def test_conditions_of_conditions_hold_where_an_end_is_tried() -> None:
+    parameters = {
+        "method": {"choice": ["fpgm", "bafd"]},
+        "gradient_mask": {"choice": [False, True], "when": {"method": "bafd"}},
+        "knn": {"int": [1, 4], "when": {"gradient_mask": True}},
+    }
+    with pytest.raises(ConfigError, match="knn must be at least 2"):
+        check_space(make_space(fixed={}, parameters=parameters))
+
+
 def test_values_go_before_fixed_settings_and_a_fixed_seed_stays() -> None:
     space = make_space(fixed={"method": "bafd", "seed": 9, "epochs": 7}, target={"threads": 2})
     config = trial_config(space, {"epochs": 8, "input_size": [96, 48]}, seed=1)

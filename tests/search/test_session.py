@@ -302,6 +302,21 @@ def test_a_grid_ends(run_search: Run) -> None:
     assert points == {(2, "fp32"), (3, "fp32"), (2, "int8-static"), (3, "int8-static")}
 
 
+def test_a_grid_leaves_out_what_other_studies_tried(run_search: Run, tmp_path: Path) -> None:
+    small = make_space(
+        parameters={"knn": {"int": [2, 3]}, "quantization": {"choice": ["fp32", "int8-static"]}}
+    )
+    first = run_search(2, space=small, sampler="grid", path=tmp_path / "first")
+    given = {"space": small, "sampler": "grid", "warm_start": [first]}
+    with pytest.raises(ConfigError, match="has 2 points that were not tried; lower --trials to 2"):
+        run_search(3, **given)
+    assert not (tmp_path / "study").exists()
+    study = run_search(2, **given)
+    assert len({json.dumps(record.params) for record in (*first.records(), *study.records())}) == 4
+    with pytest.raises(ConfigError, match="has 0 points that were not tried; lower --trials to 2"):
+        run_search(3, space=small)
+
+
 def test_a_held_study_is_refused(run_search: Run, tmp_path: Path) -> None:
     run_search(1)
     with StudyLock(tmp_path / "study"), pytest.raises(StudyInUse, match="is in use by process"):

@@ -98,9 +98,13 @@ def test_breaking_limits_of_the_other_study_is_no_fault(tmp_path: Path) -> None:
     ).study
     assert {record.status for record in tight.records()} == {"infeasible"}
     taken = observations([tight], SPACE, data).taken
-    assert [told.constraints for told in told_before(taken, ["mAP", "latency_ms"], [])] == [
-        {"other": 0.0}
-    ] * 3
+    assert {one["status"] for one in taken} == {"complete"}
+    # They ended before their accuracy was known, so they teach something only where they break a limit again.
+    assert told_before(taken, ["mAP", "latency_ms"], []) == []
+    again = Limit(metric="latency_ms", operator="<=", value=0.02)
+    told = told_before(taken, ["mAP", "latency_ms"], [again])
+    assert len(told) == 3
+    assert all(one.constraints["other"] == 0 < one.constraints["latency_ms <= 0.02"] for one in told)
 
 
 def test_other_objectives_targets_or_images_do_not_compare(finished: Study, tmp_path: Path) -> None:
@@ -114,3 +118,27 @@ def test_limits_are_those_of_the_new_study() -> None:
     (told,) = told_before(taken, ["mAP", "latency_ms"], [limit])
     assert told.values == {"mAP": 0.5, "latency_ms": 3.0}
     assert told.constraints["latency_ms <= 2"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("trusted", "excess"), [(True, 0.125), (False, 0.0), (None, 0.0)])
+def test_a_latency_is_trusted_as_it_was(trusted: bool | None, excess: float) -> None:
+    metrics = {"mAP": 0.5, "latency_ms": 9.0}
+    one = {"params": {"knn": 2}, "status": "complete", "metrics": metrics, "latency_trusted": trusted}
+    taken = [{key: value for key, value in one.items() if value is not None}]
+    limit = Limit(metric="latency_ms", operator="<=", value=8.0)
+    (told,) = told_before(taken, ["mAP", "latency_ms"], [limit])
+    assert told.constraints["latency_ms <= 8"] == pytest.approx(excess)
+
+
+def test_trust_is_copied(finished: Study, tmp_path: Path) -> None:
+    data = Data(name=SPACE.dataset, root=tmp_path, fingerprint="simulated")
+    assert all(one["latency_trusted"] for one in observations([finished], SPACE, data).taken)
+
+
+def test_a_space_whose_fixed_settings_need_a_searched_one(tmp_path: Path) -> None:
+    values = SPACE.to_dict()
+    del values["fixed"]["prune_epochs"]
+    values["fixed"] |= {"zero_epochs": 6}
+    values["parameters"] |= {"prune_epochs": {"int": [8, 12]}}
+    data = Data(name=SPACE.dataset, root=tmp_path, fingerprint="simulated")
+    assert observations([], parse_space(values, "late"), data).taken == ()

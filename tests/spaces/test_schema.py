@@ -137,3 +137,16 @@ def test_contains(values: dict[str, Any], inside: list[Any], outside: list[Any])
     searched = parse_space(parameter(**values), "x").parameters["knn"]
     assert all(searched.contains(value) for value in inside)
     assert not any(searched.contains(value) for value in outside)
+
+
+def test_a_point_asks_for_what_is_searched_there() -> None:
+    parameters = {
+        "knn": {"int": [2, 6], "when": {"method": "bafd"}},
+        "method": {"choice": ["bafd", "fpgm"]},
+        "epochs": {"int": [1, 2]},
+    }
+    made = parse_space(space(parameters=parameters), "test")
+    assert made.point({"method": "bafd", "knn": 3, "epochs": 1}.__getitem__) == {
+        "method": "bafd", "epochs": 1, "knn": 3,
+    }  # fmt: skip
+    assert made.point({"method": "fpgm", "epochs": 1}.__getitem__) == {"method": "fpgm", "epochs": 1}
