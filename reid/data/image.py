@@ -78,7 +78,7 @@ def decode(path: Path, input_size: tuple[int, int] | None = None) -> NDArray[np.
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        turn = _TURNS.get(image.getexif().get(_ORIENTATION))
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # whatever a damaged tag leads to; the pixels may be whole
         turn = None
     return image if turn is None else image.transpose(turn)
