@@ -13,12 +13,12 @@ from reid.config import Target
 from reid.data.archive import ArchiveLimits, extract, pack
 from reid.errors import ConfigError, DataError, UnverifiedError
 from reid.files import read_json, sha256_of
-from reid.runtime import Runtime, model_file, open_artifact, runtime_of
+from reid.runtime import model_file, open_artifact, runtime_of
 from reid.runtime.openvino import IR_FILES
 from reid.timing import Comparison, DeviceLock, compare
 from results.reference import Embed
 
-__all__ = ["compare_runtimes", "embedder", "network_sha256", "package_target", "unpacked"]
+__all__ = ["compare_files", "embedder", "network_sha256", "package_target", "unpacked"]
 
 _LIMITS = ArchiveLimits(total_bytes=4 * 10**9, entries=64)
 _METRICS = "metrics.json"
@@ -107,16 +107,20 @@ def embedder(package: Path) -> Embed:
     return embed
 
 
-def compare_runtimes(opened: Sequence[Runtime], target: Target) -> Comparison:
-    """Latencies of opened networks, taken in turns with the device to themselves.
+def compare_files(paths: Sequence[Path], targets: Sequence[Target]) -> Comparison:
+    """Latencies of exported files, taken in turns with the device to themselves.
 
     Args:
-        opened: at least one.
-        target: that they were opened on.
+        paths: files or folders as `open_artifact` takes them, at least one.
+        targets: what each is opened on; all on the device, threads and cores of the first.
+
+    Raises:
+        NoDevice: a target cannot be used here.
+        ArtifactError: a file cannot be opened.
     """
-    return compare(
-        [runtime.timer() for runtime in opened],
-        lock=DeviceLock(target.device),
-        threads=target.threads,
-        affinity=target.affinity,
-    )
+    target = targets[0]
+    lock = DeviceLock(target.device)
+    # Some runtimes compute for seconds while they open a file.
+    with lock.shared():
+        timers = [open_artifact(*pair).timer() for pair in zip(paths, targets, strict=True)]
+    return compare(timers, lock=lock, threads=target.threads, affinity=target.affinity)

@@ -14,7 +14,6 @@ from reid.config import Target, TrialConfig
 from reid.data import ReIDDataset, load_dataset, split_validation
 from reid.errors import ConfigError, ReidParetoError
 from reid.export import MODEL_FILE
-from reid.runtime import open_artifact
 from reid.timing import Comparison
 from results import commit_fact
 from results.package import figures_on_test
@@ -23,7 +22,7 @@ from results.record import Record, utc_now
 from results.retimed import timed_on
 from results.settle import Evidence, Settled, settle
 from results.study import Study
-from search.packages import compare_runtimes
+from search.packages import compare_files
 
 __all__ = ["Rechecked", "dataset_at_hand", "recheck", "test_fact"]
 
@@ -86,7 +85,7 @@ def recheck(study: Study, choice: Choice, data: Path, say: Callable[[str], None]
     folders = [study.artifact(record.number) for record in candidates]
     target = Target.from_dict(choice.record.config.get("target", {}))
     say(f"timing trials {numbers} in turns")
-    timing = compare_runtimes([open_artifact(folder, target) for folder in folders], target)
+    timing = compare_files(folders, [target] * len(folders))
     same_machine = all(timed_on(record) == socket.gethostname() for record in candidates)
     evidence = {}
     for index, record in enumerate(candidates):

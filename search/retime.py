@@ -106,15 +106,11 @@ def _in_turns(
 
 
 def _compare(study: Study, records: Sequence[Record]) -> "Comparison":
-    from reid.runtime import model_file, open_artifact  # here, because torch is slow to import
-    from search.packages import compare_runtimes
+    from reid.runtime import model_file  # here, because torch is slow to import
+    from search.packages import compare_files
 
     targets = [Target.from_dict(record.config["target"]) for record in records]
-    opened = [
-        open_artifact(model_file(study.artifact(record.number)), target)
-        for record, target in zip(records, targets, strict=True)
-    ]
-    return compare_runtimes(opened, targets[0])
+    return compare_files([model_file(study.artifact(record.number)) for record in records], targets)
 
 
 def _figures(record: Record, timing: "Comparison", index: int, kernel_ms: float) -> Figures:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from reid.config import Target, reject_unknown
 from reid.errors import ConfigError, NoDevice
-from reid.runtime import RUNTIMES, open_artifact
+from reid.runtime import RUNTIMES
 from reid.runtime.footprint import BATCHES, measure_footprint
 from reid.runtime.pinned import demand_cores
 from reid.timing import Comparison, DeviceLock
@@ -24,7 +24,7 @@ from results.verify import verify
 from search.console import out as console
 from search.console import print_json, print_table, progress_line
 from search.options import change_target
-from search.packages import compare_runtimes, network_sha256, package_target, unpacked
+from search.packages import compare_files, network_sha256, package_target, unpacked
 
 __all__ = ["bench"]
 
@@ -58,10 +58,9 @@ def bench(
     """Time packages on this machine in turns, with the device to themselves, and compare each with the first.
 
     Hashes are checked first. Each package runs on the runtime that it is made for; the batch is that of the first
-    package. The ratio is the median over rounds
-    of latency by latency of the first, its 95 % interval that of a bootstrap over the rounds; where that comes within
-    2 % of one the two are a tie, as in a pick. What --json prints, `reid-pareto add-timings` merges into the study that
-    the packages were picked from.
+    package. The ratio is the median over rounds of latency by latency of the first, its 95 % interval that of a
+    bootstrap over the rounds; where that comes within 2 % of one the two are a tie, as in a pick. What --json prints,
+    `reid-pareto add-timings` merges into the study that the packages were picked from.
 
     With --footprint each package is also opened in a process of its own: time from the start of the process to its
     first embedding and the memory that this took; and images per second at batches of 1, 8 and 32.
@@ -78,10 +77,8 @@ def bench(
         reject_unknown(runtimes, RUNTIMES, "--runtime")
         targets = [replace(target, runtime=name) for name in runtimes]
         progress_line(f"timing {len(packages)} packages in turns")
+        found = compare_files(folders, targets)
         lock = DeviceLock(target.device)
-        with lock.shared():
-            opened = [open_artifact(*pair) for pair in zip(folders, targets, strict=True)]
-        found = compare_runtimes(opened, target)
         hashes = [network_sha256(folder) for folder in folders]
         costs = [
             measure_footprint(folder, on, beside=lock.shared, alone=lock.exclusive)

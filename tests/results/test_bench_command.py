@@ -13,6 +13,7 @@ from reid.timing import Comparison
 from results import Study
 from results.package_manifest import write_package_manifest
 from tests.results.package_calls import call, described
+from tests.results.packages import convertible_study
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_bench_calls_a_tie_what_pick_does(
         samples_ms=np.concatenate([rounds, rounds * slower]), trusted=True, reason="", kernel_drift=0.0,
         kernel_ms=(3.0, 3.0), attempts=1, waited_s=0.0,
     )  # fmt: skip
-    monkeypatch.setattr("search.commands.bench.compare_runtimes", lambda opened, target: found)
+    monkeypatch.setattr("search.commands.bench.compare_files", lambda paths, targets: found)
     shown = call("bench", tmp_path / "one", tmp_path / "one").stdout
     assert (f"{slower:.3f} to {slower:.3f}, a tie within 2 %" in shown) == tied
     rows = json.loads(call("bench", tmp_path / "one", tmp_path / "one", "--json").stdout)["packages"]
@@ -84,11 +85,12 @@ def _made_for(package: Path, **target: object) -> None:
     figures = read_json(path)
     figures["target"] |= target
     write_json(path, figures)
+    (package / "manifest.json").unlink()
     write_package_manifest(package)
 
 
-def test_bench_times_on_what_a_package_is_made_for(study: Study, tmp_path: Path) -> None:
-    call("pick", study.path, "--out", tmp_path / "one", "--no-check")
+def test_bench_times_on_what_a_package_is_made_for(tmp_path: Path) -> None:
+    call("pick", convertible_study(tmp_path).path, "--trial", 0, "--out", tmp_path / "one", "--no-check")
     _made_for(tmp_path / "one", runtime="torchscript")
     (row,) = json.loads(call("bench", tmp_path / "one", "--json").stdout)["packages"]
     assert row["runtime"] == "torchscript"

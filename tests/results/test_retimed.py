@@ -58,11 +58,11 @@ def session(monkeypatch: pytest.MonkeyPatch, study: Study) -> Retime:
     def run(*medians_ms: float, **options: Any) -> Session:
         left = list(medians_ms)
 
-        def compare(opened: Sequence[object], target: object) -> Comparison:
-            of_trials = [left.pop(1) for _ in opened[1:]]
+        def compare(paths: Sequence[object], targets: object) -> Comparison:
+            of_trials = [left.pop(1) for _ in paths[1:]]
             return timing([left[0], *of_trials], **options)
 
-        monkeypatch.setattr("search.packages.compare_runtimes", compare)
+        monkeypatch.setattr("search.packages.compare_files", compare)
         return retime(study, quiet)
 
     return run
