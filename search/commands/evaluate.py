@@ -11,6 +11,7 @@ from reid.errors import ConfigError
 from reid.evaluate import Protocol, RankingResult
 from reid.evaluate.plugin import apply_metric, load_metric
 from reid.timing import DeviceLock
+from reid.timing.machine import cores
 from search.console import out as console
 from search.console import print_json, progress_line
 from search.options import parse_settings
@@ -59,7 +60,9 @@ def evaluate(
     classification: Annotated[
         bool, typer.Option("--classification", help="Judge the classifier instead of retrieval.")
     ] = False,
-    threads: Annotated[int, typer.Option(min=1, help="Threads that embed.")] = 2,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads that embed; all cores when left out.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Embed query and gallery with the file itself and rank them: mAP and CMC, protocol stated.
@@ -82,7 +85,7 @@ def evaluate(
     )
     source = Source(
         model=model, backbone=backbone, input_size=input_size, options=parse_settings(settings or []),
-        threads=threads,
+        threads=threads or cores(),
     )  # fmt: skip
     context.with_resource(source.torch_threads())
     beside = DeviceLock("cpu").shared
