@@ -48,7 +48,7 @@ class StudyLease:
         self._machine = _machine(mirror)
         self._text: dict[str, Any] = {}
         self._ended = threading.Event()
-        self._renewal = threading.Thread(target=self._renew, name="study-lease", daemon=True)
+        self._renewal: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         before = lease_of(self._remote)
@@ -66,6 +66,8 @@ class StudyLease:
         # Of two that write at once the later one stays; both look after both have written.
         time.sleep(_SETTLE_S)
         self.check()
+        # Not before: a thread that never starts would keep this, and with it the connection, from being freed.
+        self._renewal = threading.Thread(target=self._renew, name="study-lease", daemon=True)
         self._renewal.start()
         return self
 
@@ -73,8 +75,9 @@ class StudyLease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        # A renewal under way would say after us that the lease is held.
-        self._renewal.join()
+        if self._renewal is not None:
+            # A renewal under way would say after us that the lease is held.
+            self._renewal.join()
         try:
             self.check()
             self._text["held"] = False
