@@ -107,7 +107,11 @@ def write_json(path: Path, value: Any) -> Path:
 
 def read_json(path: Path) -> Any:
     """Parse a JSON file; raises OSError when it is absent and json.JSONDecodeError when it is no JSON."""
-    return json.loads(path.read_text())
+    text = path.read_text()
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise json.JSONDecodeError("nested too deeply", text[:100], 0) from error
 
 
 def sha256_of(path: Path) -> str:

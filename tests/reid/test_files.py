@@ -96,3 +96,9 @@ def test_remove_tree_takes_files_folders_and_nothing(tmp_path: Path) -> None:
 def test_a_path_without_a_name_is_refused(name: str) -> None:
     with pytest.raises(ResourceError, match="it names no file"):
         write_atomic(Path(name), "text")
+
+
+def test_json_without_an_end_is_no_json(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        read_json(tmp_path / "deep.json")
