@@ -167,6 +167,8 @@ def _write_trained(
     config = work.config
     # The file that is trained is made by both stages, so what changes them changes it.
     parameters = _parameters(config) | {"versions": [EXPORT_VERSION, QUANTIZE_VERSION]}
+    if config.flip_embedding:
+        parameters["flip"] = True  # the file says so itself
     trained = train_quantized(work, data, exported.artifact, network, parameters)
     write_atomic(folder / MODEL_FILE, (trained / MODEL_FILE).read_bytes())
     write_json(folder / "curve.json", read_json(trained / "curve.json"))

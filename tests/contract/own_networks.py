@@ -112,14 +112,14 @@ def with_attention() -> nn.Module:
     return _Changed(Attention())
 
 
-def with_a_sort() -> nn.Module:
-    """Trains, and cannot be exported: the number of values that it keeps depends on the image."""
+def with_a_choice() -> nn.Module:
+    """Trains, and cannot be exported: what it computes depends on the values of the image."""
 
-    class Sort(nn.Module):
+    class Choice(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return x * float(x.detach().flatten().unique().numel())
+            return x * 2 if x.detach().mean() > 0.5 else x
 
-    return _Changed(Sort())
+    return _Changed(Choice())
 
 
 def with_a_split() -> nn.Module:
