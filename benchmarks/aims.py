@@ -158,6 +158,28 @@ BENCHMARKS = (
         aims=(Aim(text="front of random trials as Optuna's (1: yes)", figure="optuna/same_front", least=1),),
     ),
     Benchmark(
+        module="torchreid_ranking", result="torchreid-ranking", small=None,
+        aims=(
+            Aim(text="figures of the ranking from Torchreid's, largest difference", figure="largest_difference",
+                most=1e-4),
+            Aim(text="seconds of Torchreid's ranking over ours", figure="torchreid_over_ours", least=10),
+        ),
+    ),
+    Benchmark(
+        module="plain_tune", result="plain-tune", small=None,
+        aims=(
+            Aim(text="the same trials by Ray Tune's OptunaSearch over ours, wall clock", figure="plain_over_ours_wall",
+                least=1),
+        ),
+    ),
+    Benchmark(
+        module="pruning", result="pruning", small=None,
+        aims=(
+            Aim(text="slim beside masked after bafd at 0.9, largest difference",
+                figure="methods/bafd/0.9/slim_max_abs_difference", most=1e-4),
+        ),
+    ),
+    Benchmark(
         module="quantization", result="quantization", small=None,
         aims=(
             Aim(text="DenseNet-121: torch eager over int8-static", figure="densenet121/eager_to_int8", least=4),
