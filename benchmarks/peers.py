@@ -4,7 +4,7 @@
 
 Optuna: the front and the hypervolume of the same points. Torch-Pruning: its magnitude pruner and ours (`l2`), half of
 every layer's channels, kept counts in multiples of 16, files timed in turns (onnxruntime, one thread). NNI: its own
-slimming after its own L1 pruner. Torchreid is not in the package registry that this was written with.
+slimming after its own L1 pruner. Torchreid has a program of its own, benchmarks.torchreid_ranking.
 Writes results/peers-<device>.json.
 """
 
