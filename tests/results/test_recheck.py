@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 import reid.steps.score
+import search.packages
 import search.recheck
 from reid.data import ReIDDataset, decode_images, load_dataset, split_validation
 from reid.data.prepare import prepare_synthetic
@@ -208,9 +209,9 @@ def test_a_study_on_another_runtime_is_timed_there_and_packed_for_onnxruntime(
 ) -> None:
     pytest.importorskip("openvino", reason="openvino is not installed (an extra)")
     opened: list[str] = []
-    real = search.recheck.open_artifact
+    real = search.packages.open_artifact
     monkeypatch.setattr(
-        search.recheck,
+        search.packages,
         "open_artifact",
         lambda path, target: (opened.append(target.runtime), real(path, target))[1],
     )
@@ -218,7 +219,7 @@ def test_a_study_on_another_runtime_is_timed_there_and_packed_for_onnxruntime(
     record.config["target"] = {"runtime": "openvino"}
     monkeypatch.setattr(Study, "records", lambda self: [record])
     made = picked(study, tmp_path / "package", Wishes(trial=2))
-    assert opened == ["openvino"]
+    assert opened == ["openvino", "onnxruntime"]
     retiming = study.fact(2, "retiming")
     assert retiming is not None
     assert retiming["target"]["runtime"] == "openvino"
