@@ -105,7 +105,7 @@ class _Practice:
         NNI moves the network only, and gradients towards random vectors would choose its filters by chance.
         """
         stepper = self._stepper
-        if not any(True for _ in stepper.loss.parameters()):
+        if not list(stepper.loss.parameters()):
             return
         moving = [parameter for parameter in twin.parameters() if parameter.requires_grad]
         for parameter in moving:

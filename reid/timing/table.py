@@ -50,8 +50,7 @@ class LatencyTable:
             figures, latency = dict(known["figures"]), Latency.from_dict(known["latency"])
         except (OSError, ValueError, KeyError, TypeError):
             return None  # A damaged entry is measured again.
-        paces = latency.kernel_ms if kernel_ms else ()
-        if any(abs(pace / kernel_ms - 1) > MAX_KERNEL_DRIFT for pace in paces if kernel_ms):
+        if kernel_ms and any(abs(pace / kernel_ms - 1) > MAX_KERNEL_DRIFT for pace in latency.kernel_ms):
             return None
         return figures, latency
 
