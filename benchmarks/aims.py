@@ -150,7 +150,8 @@ BENCHMARKS = (
         module="lock", result="lock", small=(),
         aims=(
             Aim(text="medians of an idle machine, their spread", figure="idle/spread_of_medians", most=0.03),
-            Aim(text="beside two trainers with the lock, over idle", figure="with_lock/over_idle", most=0.03),
+            Aim(text="beside one trainer with the lock, over idle", figure="with_lock/1/over_idle", most=0.03),
+            Aim(text="beside two trainers with the lock, over idle", figure="with_lock/2/over_idle", most=0.03),
         ),
     ),
     Benchmark(

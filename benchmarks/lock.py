@@ -1,4 +1,4 @@
-"""One network timed on an idle machine, and beside two trainers with and without the device lock.
+"""One network timed on an idle machine, beside one and two trainers with the device lock, and without it.
 
 python -m benchmarks.lock
 """
@@ -17,12 +17,16 @@ from typing import Any
 import torch
 
 from benchmarks.device import one_thread, write_result
+from reid.config import Target
+from reid.data import MEAN, STD
+from reid.export import InputSpec, export_onnx
 from reid.models import build
+from reid.runtime import open_artifact
 from reid.timing import DeviceLock, Latency, calibration_kernel_ms, measure
 
 BACKBONE, INPUT_SIZE = "resnet18", (256, 128)
-TRAINERS, BATCH, TRAINING_SIZE = 2, 8, (128, 64)
-# Without the lock no timing is trusted, so each takes its three attempts.
+TRAINERS, BATCH, TRAINING_SIZE = (1, 2), 8, (128, 64)
+# Without the lock hardly a timing is trusted, so most take their three attempts.
 IDLE_TIMINGS, LOCKED_TIMINGS, UNLOCKED_TIMINGS = 20, 6, 4
 
 
@@ -46,9 +50,9 @@ def train_for_ever(folder: Path) -> None:
 
 
 @contextmanager
-def trainers(folder: Path) -> Iterator[list[list[float]]]:
-    """Two training processes; the list holds their steps once the block is left."""
-    outputs = [folder / f"steps{number}" for number in range(TRAINERS)]
+def trainers(count: int, folder: Path) -> Iterator[list[list[float]]]:
+    """So many training processes; the list holds their steps once the block is left."""
+    outputs = [folder / f"steps{number}" for number in range(count)]
     running = []
     for output in outputs:
         with output.open("w") as file:
@@ -70,24 +74,20 @@ def trainers(folder: Path) -> Iterator[list[list[float]]]:
             steps += [list(map(float, line.split())) for line in whole[3:]]
 
 
-def timed_network() -> Callable[[], None]:
-    torch.set_num_threads(1)
-    network = build(BACKBONE, 10).eval()
-    image = torch.randn(1, 3, *INPUT_SIZE)
-
-    def run() -> None:
-        with torch.inference_mode():
-            network(image)
-
-    return run
+def timed_network(folder: Path) -> Callable[[], None]:
+    """An exported file on the default target, as every trial is timed."""
+    file = folder / "resnet18.onnx"
+    spec = InputSpec(height=INPUT_SIZE[0], width=INPUT_SIZE[1], mean=MEAN, std=STD, embedding_dim=512)
+    export_onnx(build(BACKBONE, 10).eval(), spec, file)
+    return open_artifact(file, Target()).timer()
 
 
 def timings(run: Callable[[], None], lock: DeviceLock, count: int, kernel_ms: float) -> list[Latency]:
-    found = []
-    for _ in range(count):
-        found.append(measure(run, lock=lock, kernel_ms_at_start=kernel_ms, runs=20, seconds=0.4))
-        time.sleep(0.1)
-    return found
+    return [measure(run, lock=lock, kernel_ms_at_start=kernel_ms) for _ in range(count)]
+
+
+def spread(medians: Sequence[float]) -> float | None:
+    return (max(medians) - min(medians)) / median(medians) if medians else None
 
 
 def summary(found: Sequence[Latency], idle_ms: float) -> dict[str, Any]:
@@ -95,7 +95,8 @@ def summary(found: Sequence[Latency], idle_ms: float) -> dict[str, Any]:
     return {
         "medians_ms": medians,
         "median_ms": median(medians),
-        "spread_of_medians": (max(medians) - min(medians)) / median(medians),
+        "spread_of_medians": spread(medians),
+        "spread_of_trusted_medians": spread([one.latency_ms for one in found if one.trusted]),
         "over_idle": median(medians) / idle_ms - 1,
         "worst_over_idle": max(medians, key=lambda one: abs(one / idle_ms - 1)) / idle_ms - 1,
         "trusted": sum(one.trusted for one in found),
@@ -115,22 +116,23 @@ def steps_summary(steps: list[list[float]]) -> dict[str, float]:
 
 
 def compare(folder: Path) -> dict[str, Any]:
-    run, lock = timed_network(), DeviceLock("cpu", folder=folder)
+    run, lock = timed_network(folder), DeviceLock("cpu", folder=folder)
     nobodys = DeviceLock("cpu", folder=folder / "nobodys")
     kernel_ms = calibration_kernel_ms(lock)
     idle = timings(run, lock, IDLE_TIMINGS, kernel_ms)
     idle_ms = median(one.latency_ms for one in idle)
-    with trainers(folder) as beside_locked:
-        locked = timings(run, lock, LOCKED_TIMINGS, kernel_ms)
-    with trainers(folder) as beside_unlocked:
-        unlocked = timings(run, nobodys, UNLOCKED_TIMINGS, kernel_ms)
+
+    def beside(count: int, lock: DeviceLock, number: int) -> dict[str, Any]:
+        with trainers(count, folder) as steps:
+            found = timings(run, lock, number, kernel_ms)
+        return summary(found, idle_ms) | steps_summary(steps)
+
     return {
-        "network": f"{BACKBONE} {INPUT_SIZE[0]}x{INPUT_SIZE[1]}, torch, one thread",
-        "trainers": TRAINERS,
+        "network": f"{BACKBONE} {INPUT_SIZE[0]}x{INPUT_SIZE[1]}, onnxruntime, one thread",
         "kernel_ms_at_start": kernel_ms,
         "idle": summary(idle, idle_ms),
-        "with_lock": summary(locked, idle_ms) | steps_summary(beside_locked),
-        "without_lock": summary(unlocked, idle_ms) | steps_summary(beside_unlocked),
+        "with_lock": {str(count): beside(count, lock, LOCKED_TIMINGS) for count in TRAINERS},
+        "without_lock": {str(max(TRAINERS)): beside(max(TRAINERS), nobodys, UNLOCKED_TIMINGS)},
     }
 
 

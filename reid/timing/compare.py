@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from reid.errors import ConfigError
 from reid.timing.kernel import kernel_ms
 from reid.timing.lock import DeviceLock
-from reid.timing.sampling import MOST_ATTEMPTS, block, doubts, pause, undisturbed, warm_up
+from reid.timing.sampling import (
+    MOST_ATTEMPTS,
+    block,
+    doubts,
+    pause,
+    queued_ms,
+    undisturbed,
+    warm_up,
+)
 
 __all__ = ["Comparison", "compare"]
 
@@ -30,6 +38,7 @@ class Comparison:
         kernel_ms: the calibration kernel before and after the samples.
         attempts: how often it was timed, from 1.
         waited_s: how long the attempts waited for the device, together, in seconds.
+        queued: share of the samples' time for which others had the core.
     """
 
     samples_ms: NDArray[np.float64]
@@ -39,6 +48,7 @@ class Comparison:
     kernel_ms: tuple[float, float]
     attempts: int
     waited_s: float
+    queued: float = 0.0
 
     @property
     def medians_ms(self) -> NDArray[np.float64]:
@@ -59,7 +69,8 @@ class Comparison:
             index: of the inference.
             kernel_ms_at_start: the calibration kernel's time that counts in place of that before the samples.
         """
-        return doubts([self.samples_ms[index].ravel().tolist()], self.kernel_ms, kernel_ms_at_start)[1]
+        samples = [self.samples_ms[index].ravel().tolist()]
+        return doubts(samples, self.kernel_ms, kernel_ms_at_start, self.queued)[1]
 
 
 def compare(
@@ -72,6 +83,7 @@ def compare(
     affinity: Sequence[int] | None = None,
     clock: Callable[[], int] = time.perf_counter_ns,
     kernel: Callable[[], float] = kernel_ms,
+    queued: Callable[[], float] = queued_ms,
 ) -> Comparison:
     """Time `runs` in turns, a block of each in every round, with the device to themselves.
 
@@ -88,6 +100,7 @@ def compare(
         affinity: cores that they are bound to, where they are.
         clock: monotonic nanoseconds.
         kernel: gives the time of the calibration kernel now, in milliseconds.
+        queued: milliseconds so far for which this thread stood ready while others had its core.
 
     Returns:
         The first trusted attempt, else that with the least kernel drift, marked untrusted with the reason.
@@ -108,17 +121,22 @@ def compare(
         with lock.exclusive(), undisturbed(threads, affinity):
             waited_ns += clock() - asked
             before = kernel()
-            samples = _sample(runs, rounds, seconds, clock)
-            attempts.append(_judge(samples, (before, kernel()), len(attempts) + 1, waited_ns / 1e9))
+            samples, share = _sample(runs, rounds, seconds, clock, queued)
+            attempts.append(_judge(samples, share, (before, kernel()), len(attempts) + 1, waited_ns / 1e9))
     return attempts[-1] if attempts[-1].trusted else min(attempts, key=lambda one: abs(one.kernel_drift))
 
 
 def _sample(
-    runs: Sequence[Callable[[], None]], rounds: int, seconds: float, clock: Callable[[], int]
-) -> NDArray[np.float64]:
-    """(N, R, B) milliseconds."""
+    runs: Sequence[Callable[[], None]],
+    rounds: int,
+    seconds: float,
+    clock: Callable[[], int],
+    queued: Callable[[], float],
+) -> tuple[NDArray[np.float64], float]:
+    """(N, R, B) milliseconds, and the share of their time for which others had the core."""
     for run in runs:
         warm_up(run, clock)
+    queued_before_ms = queued()
     taken: list[list[list[float]]] = []
     start = clock()
     while not _enough(len(taken), (clock() - start) / 1e9 / len(runs), rounds, seconds):
@@ -130,7 +148,7 @@ def _sample(
         taken.append([found[index] for index in range(len(runs))])
     samples = np.array(taken, dtype=np.float64).transpose(1, 0, 2)
     samples.setflags(write=False)
-    return samples
+    return samples, (queued() - queued_before_ms) / float(samples.sum())
 
 
 def _order(runs: int, round_: int) -> list[int]:
@@ -147,9 +165,13 @@ def _enough(rounds_taken: int, spent_s: float, rounds: int, seconds: float) -> b
 
 
 def _judge(
-    samples: NDArray[np.float64], kernels: tuple[float, float], attempts: int, waited_s: float
+    samples: NDArray[np.float64],
+    queued: float,
+    kernels: tuple[float, float],
+    attempts: int,
+    waited_s: float,
 ) -> Comparison:
-    drift, reason = doubts(samples.reshape(len(samples), -1).tolist(), kernels, None)
+    drift, reason = doubts(samples.reshape(len(samples), -1).tolist(), kernels, None, queued)
     return Comparison(
         samples_ms=samples,
         trusted=not reason,
@@ -158,4 +180,5 @@ def _judge(
         kernel_ms=kernels,
         attempts=attempts,
         waited_s=waited_s,
+        queued=queued,
     )

@@ -10,7 +10,15 @@ from reid.errors import ConfigError
 from reid.timing.kernel import kernel_ms
 from reid.timing.latency import Latency
 from reid.timing.lock import DeviceLock
-from reid.timing.sampling import MOST_ATTEMPTS, block, doubts, pause, undisturbed, warm_up
+from reid.timing.sampling import (
+    MOST_ATTEMPTS,
+    block,
+    doubts,
+    pause,
+    queued_ms,
+    undisturbed,
+    warm_up,
+)
 
 __all__ = ["measure"]
 
@@ -30,6 +38,7 @@ def measure(
     affinity: Sequence[int] | None = None,
     clock: Callable[[], int] = time.perf_counter_ns,
     kernel: Callable[[], float] = kernel_ms,
+    queued: Callable[[], float] = queued_ms,
 ) -> Latency:
     """Time `run` with the device to itself; where the samples look disturbed, again, three times at most.
 
@@ -48,6 +57,7 @@ def measure(
         affinity: cores that `run` is bound to, where it is.
         clock: monotonic nanoseconds.
         kernel: gives the time of the calibration kernel now, in milliseconds.
+        queued: milliseconds so far for which this thread stood ready while others had its core.
 
     Returns:
         The first trusted attempt, else that with the least median, marked untrusted with the reason.
@@ -66,8 +76,8 @@ def measure(
         with lock.exclusive(), undisturbed(threads, affinity):
             waited_ns += clock() - asked
             before = kernel()
-            samples, others = _sample(run, reference, runs, seconds, clock)
-            attempts.append(_judge(samples, others, (before, kernel()), kernel_ms_at_start))
+            taken = _sample(run, reference, runs, seconds, clock, queued)
+            attempts.append(_judge(taken, (before, kernel()), kernel_ms_at_start))
     best = attempts[-1] if not attempts[-1].reason else min(attempts, key=lambda one: one.median_ms)
     return best.latency(len(attempts), waited_ns / 1e9)
 
@@ -103,13 +113,18 @@ class _Attempt:
         )
 
 
-def _judge(
-    samples: list[float], others: list[float], kernels: tuple[float, float], at_start: float | None
-) -> _Attempt:
-    drift, reason = doubts([samples], kernels, at_start)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Samples:
+    own_ms: tuple[float, ...]
+    others_ms: tuple[float, ...]
+    queued: float
+
+
+def _judge(taken: _Samples, kernels: tuple[float, float], at_start: float | None) -> _Attempt:
+    drift, reason = doubts([taken.own_ms], kernels, at_start, taken.queued)
     return _Attempt(
-        samples_ms=tuple(samples),
-        others_ms=tuple(others),
+        samples_ms=taken.own_ms,
+        others_ms=taken.others_ms,
         kernel_ms=kernels,
         kernel_drift=drift,
         reason=reason,
@@ -122,13 +137,15 @@ def _sample(
     runs: int,
     seconds: float,
     clock: Callable[[], int],
-) -> tuple[list[float], list[float]]:
+    queued: Callable[[], float],
+) -> _Samples:
     """Milliseconds of `run` and of `reference`, in turns of a block each."""
     own: list[float] = []
     other: list[float] = []
     warm_up(run, clock)
     if reference is not None:
         warm_up(reference, clock)
+    queued_before_ms = queued()
     while not _enough(own, sum(own) + sum(other), runs, seconds):
         if reference is not None:
             # The first run after the other's finds the caches full of the other's weights; it is not counted.
@@ -136,7 +153,8 @@ def _sample(
             other += block(reference, clock)
             run()
         own += block(run, clock)
-    return own, other
+    share = (queued() - queued_before_ms) / (sum(own) + sum(other))
+    return _Samples(own_ms=tuple(own), others_ms=tuple(other), queued=share)
 
 
 def _enough(samples: list[float], spent_ms: float, runs: int, seconds: float) -> bool:

@@ -17,6 +17,7 @@ class Machine:
 
     def __init__(self, kernels: Any = None) -> None:
         self.now_ns = 0
+        self.queued_ms = 0.0
         self.kernels = iter(kernels or repeat(3.0))
         self.worked: list[str] = []
 
@@ -29,7 +30,12 @@ class Machine:
 
     def compare(self, runs: list[Callable[[], None]], lock: DeviceLock, **options: Any) -> Any:
         return compare(
-            runs, lock=lock, clock=lambda: self.now_ns, kernel=lambda: next(self.kernels), **options
+            runs,
+            lock=lock,
+            clock=lambda: self.now_ns,
+            kernel=lambda: next(self.kernels),
+            queued=lambda: self.queued_ms,
+            **options,
         )
 
 
@@ -94,6 +100,21 @@ def test_disturbed_samples_are_taken_again(lock: DeviceLock) -> None:
     found = restless.compare([restless.run("x", lambda _: 5.0)], lock, rounds=3, seconds=0.0)
     assert (found.trusted, found.attempts) == (False, 2)
     assert "10% slower while timing" in found.reason
+
+
+def test_others_on_the_core_are_a_doubt_about_all(lock: DeviceLock) -> None:
+    machine = Machine()
+
+    def run() -> None:
+        machine.now_ns += 4_000_000
+        machine.queued_ms += 1
+
+    found = machine.compare([run, run], lock, rounds=4, seconds=0.0)
+    assert found.queued == pytest.approx(0.3)  # first runs of a block wait too, and their time is not counted
+    assert not found.trusted
+    assert (
+        found.reason == found.doubts_of(0) == found.doubts_of(1) == "others had the core for 30% of the time"
+    )
 
 
 def test_spread_of_any_one_is_a_doubt(lock: DeviceLock) -> None:

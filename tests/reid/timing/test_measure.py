@@ -13,7 +13,7 @@ import pytest
 
 from reid.errors import ConfigError
 from reid.timing import DeviceLock, calibration_kernel_ms, kernel, measure
-from reid.timing.sampling import MAX_KERNEL_DRIFT, MAX_SPREAD
+from reid.timing.sampling import MAX_KERNEL_DRIFT, MAX_QUEUED, MAX_SPREAD
 
 
 class Machine:
@@ -21,6 +21,7 @@ class Machine:
 
     def __init__(self, kernels: Any = None) -> None:
         self.now_ns = 0
+        self.queued_ms = 0.0
         self.kernels = iter(kernels or repeat(3.0))
 
     def clock(self) -> int:
@@ -35,7 +36,8 @@ class Machine:
         return run
 
     def measure(self, run: Callable[[], None], lock: DeviceLock, **options: Any) -> Any:
-        return measure(run, lock=lock, clock=self.clock, kernel=lambda: next(self.kernels), **options)
+        options = {"clock": self.clock, "queued": lambda: self.queued_ms} | options
+        return measure(run, lock=lock, kernel=lambda: next(self.kernels), **options)
 
 
 @pytest.fixture
@@ -79,6 +81,22 @@ def test_m3_a_steady_load_is_caught_by_the_kernel(lock: DeviceLock) -> None:
     assert (found.trusted, found.attempts) == (False, 3)
     assert found.reason == "the machine became 50% slower since the start (calibration kernel)"
     assert found.kernel_drift == pytest.approx(0.5)
+
+
+def test_m3_a_load_that_the_kernel_misses_is_seen_by_the_queue(lock: DeviceLock) -> None:
+    """Trainers that take turns on the core: the kernel runs in its own turn, as fast as ever."""
+    machine = Machine()
+
+    def run() -> None:
+        machine.now_ns += 10_000_000
+        machine.queued_ms += 10 * shares[0]
+
+    shares = [1.2 * MAX_QUEUED]
+    found = machine.measure(run, lock, kernel_ms_at_start=3.0)
+    assert (found.trusted, found.attempts) == (False, 3)
+    assert found.reason == "others had the core for 6% of the time"
+    shares = [0.8 * MAX_QUEUED]
+    assert machine.measure(run, lock, kernel_ms_at_start=3.0).trusted
 
 
 def test_a_machine_faster_than_the_study_knows_it_is_not_comparable_either(lock: DeviceLock) -> None:
