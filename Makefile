@@ -39,8 +39,8 @@ s3: .venv-s3/.installed
 demo: install
 	$(BIN)/reid-pareto demo --out $(DEMO) --trials $(TRIALS)
 
-# What starts clusters, kills or times has the machine to itself. Whole programs among it wait for deadlines of their own
-# and can do so beside each other; the rest shares the cores.
+# What starts clusters, kills or times has the machine to itself, but for whole programs, whose tests go by no clock; these
+# and all other tests share the cores.
 ALONE = ray or fault
 SHARED = env OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
