@@ -25,6 +25,7 @@ __all__ = [
     "open_teacher",
     "teacher_files",
     "teacher_model",
+    "unit_rows",
 ]
 
 _STATE_DICTS = (".pth", ".pt", ".safetensors")
@@ -68,8 +69,8 @@ class Teacher:
         total = np.zeros((len(images), self.spec.images.embedding_dim), dtype=np.float32)
         self.spec.images.check(images)
         for view in self.spec.images.views(images) if len(images) else ():
-            total += _unit(self._rows(view))
-        return _unit(total)
+            total += unit_rows(self._rows(view))
+        return unit_rows(total)
 
     def _rows(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         rows = self.network(self.spec.normalise(images)).astype(np.float32, copy=False)
@@ -245,7 +246,8 @@ def _inspect_own(model: Path) -> TeacherSpec:
         raise ConfigError(f"teacher {error}; {_SPEC_WANTED}") from error
 
 
-def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, T) rows brought to length 1; those of zeros stay."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: NDArray[np.float32] = rows / np.maximum(length, np.float32(1e-12))
     return unit

@@ -27,7 +27,14 @@ from reid.files import remove_tree, sha256_of, write_json, write_with
 from reid.losses import demand_mixable, needs_teacher
 from reid.models import ReIDNetwork, code_key
 from reid.runtime.foreign import options_beside
-from reid.runtime.teacher import Teacher, check_teacher_file, live_teacher, open_teacher, teacher_files
+from reid.runtime.teacher import (
+    Teacher,
+    check_teacher_file,
+    live_teacher,
+    open_teacher,
+    teacher_files,
+    unit_rows,
+)
 from reid.runtime.teacher_spec import find_spec, own_spec
 from reid.runtime.torch_teacher import TorchTeacher
 from reid.steps.data import TrialData
@@ -217,7 +224,7 @@ def both_ways(teacher: Teacher, images: NDArray[np.uint8]) -> NDArray[np.float32
     """
     if teacher.spec.images.flip:
         return teacher.embed(images)
-    return _unit(teacher.embed(images) + teacher.embed(images[:, :, ::-1]))
+    return unit_rows(teacher.embed(images) + teacher.embed(images[:, :, ::-1]))
 
 
 def _check_view(config: TrialConfig, losses: Sequence[str]) -> None:
@@ -286,7 +293,9 @@ def teach_by_network(
 
     def rows(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         views = (batch, batch[:, :, ::-1]) if mirror else (batch,)
-        return _unit(np.sum([_unit(embed(dense.model, view)) for view in views], axis=0, dtype=np.float32))
+        return unit_rows(
+            np.sum([unit_rows(embed(dense.model, view)) for view in views], axis=0, dtype=np.float32)
+        )
 
     def compute(folder: Path) -> None:
         dense.model.to(training_device())
@@ -331,9 +340,3 @@ def _load(path: Path) -> NDArray[np.float32]:
 
 def _save(path: Path, rows: NDArray[np.float32]) -> None:
     write_with(path, lambda temporary: np.save(temporary, rows, allow_pickle=False))
-
-
-def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: NDArray[Any] = rows / np.maximum(length, np.float32(1e-12))
-    return unit
