@@ -147,7 +147,7 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
-        module="lock", result="lock", small=(),
+        module="lock", result="lock", small=("--small",),
         aims=(
             Aim(text="medians of an idle machine, their spread", figure="idle/spread_of_medians", most=0.03),
             Aim(text="beside one trainer with the lock, over idle", figure="with_lock/1/over_idle", most=0.03),

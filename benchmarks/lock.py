@@ -1,6 +1,6 @@
 """One network timed on an idle machine, beside one and two trainers with the device lock, and without it.
 
-python -m benchmarks.lock
+python -m benchmarks.lock [--small]
 """
 
 import argparse
@@ -26,8 +26,8 @@ from reid.timing import DeviceLock, Latency, calibration_kernel_ms, measure
 
 BACKBONE, INPUT_SIZE = "resnet18", (256, 128)
 TRAINERS, BATCH, TRAINING_SIZE = (1, 2), 8, (128, 64)
-# Without the lock hardly a timing is trusted, so most take their three attempts.
-IDLE_TIMINGS, LOCKED_TIMINGS, UNLOCKED_TIMINGS = 20, 6, 4
+# Idle, with the lock, without it; there hardly a timing is trusted, so most take their three attempts.
+TIMINGS, FEW_TIMINGS = (20, 6, 4), (6, 2, 1)
 
 
 def train_for_ever(folder: Path) -> None:
@@ -115,11 +115,11 @@ def steps_summary(steps: list[list[float]]) -> dict[str, float]:
     }
 
 
-def compare(folder: Path) -> dict[str, Any]:
+def compare(folder: Path, idle_count: int, locked: int, unlocked: int) -> dict[str, Any]:
     run, lock = timed_network(folder), DeviceLock("cpu", folder=folder)
     nobodys = DeviceLock("cpu", folder=folder / "nobodys")
     kernel_ms = calibration_kernel_ms(lock)
-    idle = timings(run, lock, IDLE_TIMINGS, kernel_ms)
+    idle = timings(run, lock, idle_count, kernel_ms)
     idle_ms = median(one.latency_ms for one in idle)
 
     def beside(count: int, lock: DeviceLock, number: int) -> dict[str, Any]:
@@ -131,21 +131,22 @@ def compare(folder: Path) -> dict[str, Any]:
         "network": f"{BACKBONE} {INPUT_SIZE[0]}x{INPUT_SIZE[1]}, onnxruntime, one thread",
         "kernel_ms_at_start": kernel_ms,
         "idle": summary(idle, idle_ms),
-        "with_lock": {str(count): beside(count, lock, LOCKED_TIMINGS) for count in TRAINERS},
-        "without_lock": {str(max(TRAINERS)): beside(max(TRAINERS), nobodys, UNLOCKED_TIMINGS)},
+        "with_lock": {str(count): beside(count, lock, locked) for count in TRAINERS},
+        "without_lock": {str(max(TRAINERS)): beside(max(TRAINERS), nobodys, unlocked)},
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true")
     parser.add_argument("--train-in", type=Path, help=argparse.SUPPRESS)
-    folder = parser.parse_args().train_in
+    options = parser.parse_args()
     one_thread()
-    if folder:
-        train_for_ever(folder)
+    if options.train_in:
+        train_for_ever(options.train_in)
     with tempfile.TemporaryDirectory() as temporary:
         start = time.perf_counter()
-        figures = compare(Path(temporary))
+        figures = compare(Path(temporary), *(FEW_TIMINGS if options.small else TIMINGS))
         write_result("lock", figures | {"seconds": time.perf_counter() - start})
 
 
