@@ -103,6 +103,7 @@ def summary(found: Sequence[Latency], idle_ms: float) -> dict[str, Any]:
         "attempts": sum(one.attempts for one in found),
         "longest_wait_s": max(one.waited_s for one in found),
         "largest_p90_over_median": max(one.p90_ms / one.latency_ms for one in found),
+        "largest_queued": max(one.queued for one in found),
         "largest_kernel_drift": max((one.kernel_drift for one in found), key=abs),
     }
 

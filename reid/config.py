@@ -264,7 +264,7 @@ class TrialConfig(PruningSettings):
         return values
 
 
-_TIMED = ("latency_", "throughput_")
+_TIMED = ("latency_", "throughput_", "cold_start_")
 _DOUBT = 0.25
 _LOSSES = ("loss", "finetune_loss", "qat_loss")
 _MOST = {"threads": 1024, "batch": 4096}

@@ -10,15 +10,8 @@ from numpy.typing import NDArray
 from reid.errors import ConfigError
 from reid.timing.kernel import kernel_ms
 from reid.timing.lock import DeviceLock
-from reid.timing.sampling import (
-    MOST_ATTEMPTS,
-    block,
-    doubts,
-    pause,
-    queued_ms,
-    undisturbed,
-    warm_up,
-)
+from reid.timing.queue import MAX_QUEUED, queued_ms
+from reid.timing.sampling import MOST_ATTEMPTS, block, doubts, pause, undisturbed, warm_up
 
 __all__ = ["Comparison", "compare"]
 
@@ -32,13 +25,13 @@ class Comparison:
 
     Attributes:
         samples_ms: (N, R, B) float64, milliseconds: inference, round, sample of the block; read-only.
-        trusted: whether the spread of each and the kernel's drift stayed within bounds.
+        trusted: whether the spread of each, the kernel's drift and the queue of the core stayed within bounds.
         reason: why it is not trusted, in words; empty when it is.
         kernel_drift: signed relative difference of the calibration kernel over the samples.
         kernel_ms: the calibration kernel before and after the samples.
         attempts: how often it was timed, from 1.
         waited_s: how long the attempts waited for the device, together, in seconds.
-        queued: share of the samples' time for which others had the core.
+        queued: share of the time meanwhile for which others had the core.
     """
 
     samples_ms: NDArray[np.float64]
@@ -103,7 +96,8 @@ def compare(
         queued: milliseconds so far for which this thread stood ready while others had its core.
 
     Returns:
-        The first trusted attempt, else that with the least kernel drift, marked untrusted with the reason.
+        The first trusted attempt, else that with the least kernel drift, if there is one for which others did not
+        have the core among those, marked untrusted with the reason.
 
     Raises:
         ConfigError: nothing to time, `rounds` or `threads` below 1, or the calling thread holds the lock shared.
@@ -123,7 +117,9 @@ def compare(
             before = kernel()
             samples, share = _sample(runs, rounds, seconds, clock, queued)
             attempts.append(_judge(samples, share, (before, kernel()), len(attempts) + 1, waited_ns / 1e9))
-    return attempts[-1] if attempts[-1].trusted else min(attempts, key=lambda one: abs(one.kernel_drift))
+    if attempts[-1].trusted:
+        return attempts[-1]
+    return min(attempts, key=lambda one: (one.queued > MAX_QUEUED, abs(one.kernel_drift)))
 
 
 def _sample(
@@ -133,12 +129,11 @@ def _sample(
     clock: Callable[[], int],
     queued: Callable[[], float],
 ) -> tuple[NDArray[np.float64], float]:
-    """(N, R, B) milliseconds, and the share of their time for which others had the core."""
+    """(N, R, B) milliseconds, and the share of the time meanwhile for which others had the core."""
     for run in runs:
         warm_up(run, clock)
-    queued_before_ms = queued()
     taken: list[list[list[float]]] = []
-    start = clock()
+    start, queued_before_ms = clock(), queued()
     while not _enough(len(taken), (clock() - start) / 1e9 / len(runs), rounds, seconds):
         found: dict[int, list[float]] = {}
         for index in _order(len(runs), len(taken)):
@@ -148,7 +143,7 @@ def _sample(
         taken.append([found[index] for index in range(len(runs))])
     samples = np.array(taken, dtype=np.float64).transpose(1, 0, 2)
     samples.setflags(write=False)
-    return samples, (queued() - queued_before_ms) / float(samples.sum())
+    return samples, (queued() - queued_before_ms) / ((clock() - start) / 1e6)
 
 
 def _order(runs: int, round_: int) -> list[int]:

@@ -17,12 +17,14 @@ class Latency:
         p10_ms: 10th percentile.
         p90_ms: 90th percentile.
         samples_ms: every sample of the attempt that counts, in the order taken.
-        trusted: whether spread and kernel drift stayed within bounds; an untrusted latency never enters a front.
+        trusted: whether spread, kernel drift and the queue of the core stayed within bounds; an untrusted latency
+            never enters a front.
         reason: why it is not trusted, in words; empty when it is.
         kernel_drift: signed relative difference of the calibration kernel from its value at the start of the
             study (or, where none is known, of its value after the samples from that before); the one of larger
             size, of before and after.
         kernel_ms: the calibration kernel before and after the samples, milliseconds.
+        queued: share of the time meanwhile for which others had the core; 0 where the system does not tell.
         attempts: how often it was timed, from 1.
         waited_s: how long the attempts waited for the device, together, in seconds.
         ratio: latency_ms / reference_ms, or None without a reference.
@@ -41,6 +43,7 @@ class Latency:
     waited_s: float
     ratio: float | None
     reference_ms: float | None
+    queued: float = 0.0
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -10,15 +10,8 @@ from reid.errors import ConfigError
 from reid.timing.kernel import kernel_ms
 from reid.timing.latency import Latency
 from reid.timing.lock import DeviceLock
-from reid.timing.sampling import (
-    MOST_ATTEMPTS,
-    block,
-    doubts,
-    pause,
-    queued_ms,
-    undisturbed,
-    warm_up,
-)
+from reid.timing.queue import queued_ms
+from reid.timing.sampling import MOST_ATTEMPTS, block, doubts, pause, undisturbed, warm_up
 
 __all__ = ["measure"]
 
@@ -88,6 +81,7 @@ class _Attempt:
     others_ms: tuple[float, ...]
     kernel_ms: tuple[float, float]
     kernel_drift: float
+    queued: float
     reason: str
 
     @property
@@ -106,6 +100,7 @@ class _Attempt:
             reason=self.reason,
             kernel_drift=self.kernel_drift,
             kernel_ms=self.kernel_ms,
+            queued=self.queued,
             attempts=attempts,
             waited_s=waited_s,
             ratio=None if reference_ms is None else self.median_ms / reference_ms,
@@ -127,6 +122,7 @@ def _judge(taken: _Samples, kernels: tuple[float, float], at_start: float | None
         others_ms=taken.others_ms,
         kernel_ms=kernels,
         kernel_drift=drift,
+        queued=taken.queued,
         reason=reason,
     )
 
@@ -145,7 +141,7 @@ def _sample(
     warm_up(run, clock)
     if reference is not None:
         warm_up(reference, clock)
-    queued_before_ms = queued()
+    started, queued_before_ms = clock(), queued()
     while not _enough(own, sum(own) + sum(other), runs, seconds):
         if reference is not None:
             # The first run after the other's finds the caches full of the other's weights; it is not counted.
@@ -153,7 +149,7 @@ def _sample(
             other += block(reference, clock)
             run()
         own += block(run, clock)
-    share = (queued() - queued_before_ms) / (sum(own) + sum(other))
+    share = (queued() - queued_before_ms) / ((clock() - started) / 1e6)
     return _Samples(own_ms=tuple(own), others_ms=tuple(other), queued=share)
 
 

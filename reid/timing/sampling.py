@@ -4,21 +4,19 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 
 import numpy as np
 
 from reid.timing.kernel import pinned
+from reid.timing.queue import MAX_QUEUED
 
 __all__ = [
     "MAX_KERNEL_DRIFT",
-    "MAX_QUEUED",
     "MAX_SPREAD",
     "MOST_ATTEMPTS",
     "block",
     "doubts",
     "pause",
-    "queued_ms",
     "undisturbed",
     "warm_up",
 ]
@@ -28,9 +26,6 @@ MAX_SPREAD = 1.25
 
 MAX_KERNEL_DRIFT = 0.05
 """Largest relative drift of the calibration kernel; a steady foreign load exceeds it."""
-
-MAX_QUEUED = 0.05
-"""Largest share of the samples' time for which others had this core; the kernel may run between two of their turns."""
 
 MOST_ATTEMPTS = 3
 """How often a timing is tried before its figures are given as untrusted."""
@@ -81,17 +76,6 @@ def undisturbed(threads: int, affinity: Sequence[int] | None) -> Iterator[None]:
             gc.enable()
 
 
-def queued_ms() -> float:
-    """Milliseconds that this thread has stood ready while others had its core; 0 where the system does not tell.
-
-    The second figure of Linux's schedstat ("time spent waiting on a runqueue", Documentation/scheduler/sched-stats).
-    """
-    try:
-        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e6
-    except OSError:
-        return 0.0
-
-
 def doubts(
     samples: Sequence[Sequence[float]],
     kernels: tuple[float, float],
@@ -104,7 +88,7 @@ def doubts(
         samples: milliseconds, one sequence for each inference that was timed.
         kernels: milliseconds of the calibration kernel before and after the samples.
         kernel_ms_at_start: that when the study began; without it, that before the samples is the measure.
-        queued: share of the samples' time for which others had the core.
+        queued: share of the time while they were taken for which others had the core.
 
     Returns:
         The signed relative drift of the kernel, of larger size, and the reasons in words, empty where none.

@@ -22,7 +22,7 @@ __all__ = ["LatencyTable", "keep_file", "table_folder"]
 
 _log = logging.getLogger(__name__)
 
-_VERSION = 1
+_VERSION = 2
 _VARIABLE = "REID_PARETO_LATENCIES"
 
 

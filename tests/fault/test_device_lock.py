@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from reid.timing import DeviceLock, calibration_kernel_ms, measure
+from reid.timing.queue import queued_ms
 
 pytestmark = pytest.mark.fault
 
@@ -248,5 +249,5 @@ def test_m3_a_steady_foreign_load_is_not_trusted(start: Start, tmp_path: Path) -
     assert found.attempts == 3
     assert found.kernel_drift > 0.05
     assert "slower since the start" in found.reason
-    if Path("/proc/thread-self/schedstat").exists():
+    if queued_ms():  # some systems keep no such account
         assert "others had the core for" in found.reason

@@ -101,6 +101,9 @@ def test_a_latency_that_may_be_wrong_breaks_a_limit_only_by_far() -> None:
     assert broken([rate], {"throughput_per_s": 80.0}, trusted=False) == {}
     assert broken([rate], {"throughput_per_s": 70.0}, trusted=False) == {"throughput_per_s >= 100": 30.0}
     assert broken([rate], {}, trusted=True) == {}
+    cold = Limit(metric="cold_start_ms", operator="<=", value=100.0)
+    assert broken([cold], {"cold_start_ms": 120.0}, trusted=False) == {}
+    assert broken([cold], {"cold_start_ms": 130.0}, trusted=False) == {"cold_start_ms <= 100": 30.0}
 
 
 def test_unknown_name_lists_the_known() -> None:

@@ -93,7 +93,7 @@ def test_a_pick_that_measures_again_leaves_its_facts_in_the_store(
 def test_a_timing_session_is_kept_in_the_store(
     endpoint: Endpoint, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hasty_timing: None
 ) -> None:
-    for name in ("MAX_SPREAD", "MAX_KERNEL_DRIFT"):
+    for name in ("MAX_SPREAD", "MAX_KERNEL_DRIFT", "MAX_QUEUED"):
         monkeypatch.setattr(reid.timing.sampling, name, float("inf"))
     uri = endpoint.uri("retimed")
     put(study, uri)

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from reid.errors import ConfigError
-from reid.timing import DeviceLock, calibration_kernel_ms, kernel, measure
-from reid.timing.sampling import MAX_KERNEL_DRIFT, MAX_QUEUED, MAX_SPREAD
+from reid.timing import DeviceLock, calibration_kernel_ms, kernel, measure, queue
+from reid.timing.queue import MAX_QUEUED
+from reid.timing.sampling import MAX_KERNEL_DRIFT, MAX_SPREAD
 
 
 class Machine:
@@ -95,6 +96,7 @@ def test_m3_a_load_that_the_kernel_misses_is_seen_by_the_queue(lock: DeviceLock)
     found = machine.measure(run, lock, kernel_ms_at_start=3.0)
     assert (found.trusted, found.attempts) == (False, 3)
     assert found.reason == "others had the core for 6% of the time"
+    assert found.queued == pytest.approx(0.06)
     shares = [0.8 * MAX_QUEUED]
     assert machine.measure(run, lock, kernel_ms_at_start=3.0).trusted
 
@@ -258,6 +260,34 @@ def test_the_kernel_is_timed_alone_on_the_device(lock: DeviceLock, monkeypatch: 
     monkeypatch.setattr(kernel, "kernel_ms", fake)
     monkeypatch.setattr(kernel, "_PAUSE_S", 0.0)
     assert calibration_kernel_ms(lock) == 3.1, "the usual speed, whatever one disturbance did"
+
+
+def test_the_kernel_at_the_start_is_taken_again_where_others_had_the_core(
+    lock: DeviceLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = iter([4.0] * 11 + [3.0] * 11)
+    queued = iter([0.0, 500.0, 500.0, 500.0])
+    monkeypatch.setattr(kernel, "kernel_ms", lambda: next(values))
+    monkeypatch.setattr(kernel, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(kernel, "queued_ms", lambda: next(queued))
+    assert calibration_kernel_ms(lock) == 3.0
+
+
+@pytest.mark.parametrize("account", ["", "0", "a b c", None])
+def test_an_account_that_cannot_be_read_counts_nothing(
+    account: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "schedstat"
+    if account is not None:
+        path.write_text(account)
+    monkeypatch.setattr(queue, "_ACCOUNT", path)
+    assert queue.queued_ms() == 0
+
+
+def test_the_account_is_that_of_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "schedstat").write_text("517881126 31586000 5\n")
+    monkeypatch.setattr(queue, "_ACCOUNT", tmp_path / "schedstat")
+    assert queue.queued_ms() == pytest.approx(31.586)
 
 
 def test_the_real_kernel_takes_milliseconds() -> None:
