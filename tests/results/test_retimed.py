@@ -238,7 +238,7 @@ def test_a_machine_that_is_not_quiet_changes_nothing(
 def test_the_command_times_for_real(
     study: Study, monkeypatch: pytest.MonkeyPatch, hasty_timing: None
 ) -> None:
-    for name in ("MAX_SPREAD", "MAX_KERNEL_DRIFT"):
+    for name in ("MAX_SPREAD", "MAX_KERNEL_DRIFT", "MAX_QUEUED"):
         monkeypatch.setattr(reid.timing.sampling, name, np.inf)
     done = CliRunner().invoke(app, ["retime", str(study.path)])
     assert done.exit_code == 0, done.output
