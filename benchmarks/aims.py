@@ -155,6 +155,10 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        module="waiting", result="waiting", small=("--trials", "2"),
+        aims=(Aim(text="share of workers' seconds that they wait for timings", figure="share", most=0.05),),
+    ),
+    Benchmark(
         module="peers", result="peers", small=("--small",),
         aims=(Aim(text="front of random trials as Optuna's (1: yes)", figure="optuna/same_front", least=1),),
     ),

@@ -95,6 +95,12 @@ class Target:
         reject_unknown(values, [f.name for f in dataclasses.fields(cls)], "key of target")
         return cls(**{name: coerce(cls, name, value, place="target.") for name, value in values.items()})
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` gives the same target back. Cores are left out where none are named."""
+        values = dataclasses.asdict(self)
+        cores = values.pop("affinity")
+        return values if cores is None else {**values, "affinity": list(cores)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
@@ -180,7 +186,7 @@ class TrialConfig(PruningSettings):
         qat_epochs: epochs of int8-qat, >= 1.
         qat_learning_rate: peak rate of int8-qat.
         qat_loss: loss of int8-qat; its teacher is the float network that is quantized.
-        max_quantization_drop: mAP that quantization may cost before the trial is infeasible.
+        max_quantization_drop: mAP that quantization may cost before the trial is infeasible, >= 0.
         target: where latency is measured.
         footprint: also measure cold start, memory and throughput of the final file, which takes seconds.
     """
@@ -226,7 +232,7 @@ class TrialConfig(PruningSettings):
         for name in ("calibration_images", "qat_epochs"):
             demand(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         demand(self.weight_bits in (0, 7, 8), "weight_bits", self.weight_bits, "0, 7 or 8")
-        demand(math.isfinite(drop), "max_quantization_drop", drop, "a finite number; 1 allows any drop")
+        demand(0 <= drop < math.inf, "max_quantization_drop", drop, "a finite number >= 0; 1 allows any drop")
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -258,10 +264,7 @@ class TrialConfig(PruningSettings):
         values = dataclasses.asdict(self)
         for name in ("input_size", "milestones"):
             values[name] = list(values[name])
-        cores = values["target"].pop("affinity")
-        if cores is not None:
-            values["target"]["affinity"] = list(cores)
-        return values
+        return {**values, "target": self.target.to_dict()}
 
 
 _TIMED = ("latency_", "throughput_", "cold_start_")

@@ -154,12 +154,7 @@ def _retiming(timing: Comparison, index: int, target: Target) -> dict[str, Any]:
         "rounds_ms": [float(f"{value:.6g}") for value in timing.rounds_ms[index]],
         "trusted": timing.trusted,
         "reason": timing.reason,
-        "target": {
-            "runtime": target.runtime,
-            "device": target.device,
-            "threads": target.threads,
-            "batch": target.batch,
-        },
+        "target": target.to_dict(),
         "host": socket.gethostname(),
         "timed_at": utc_now(),
     }

@@ -50,7 +50,7 @@ def retime(study: Study, say: Callable[[str], None]) -> Session:
         say: told one line at each step.
 
     Raises:
-        ConfigError: the study has no baseline yet.
+        ConfigError: the study has no baseline yet, or as many sessions as it can; nothing was timed.
         StudyInUse: a search with it is running.
         UnverifiedError: an artifact is altered.
         ResourceError: the machine was not quiet, so nothing was committed; or the study cannot be written.
@@ -68,13 +68,13 @@ def retime(study: Study, say: Callable[[str], None]) -> Session:
 def _session(
     study: Study, baseline: Record, still_ours: Callable[[], None], say: Callable[[str], None]
 ) -> Session:
+    kind = next_session(study.path)  # first: a study that takes no further session is not timed for nothing
     complete = [record for record in study.records() if record.status == "complete"]
     gone = study.discarded()
     trials = [record for record in complete if record.number not in gone]
     say(f"timing the baseline and {len(trials)} trials in turns")
     timings = _in_turns(study, baseline, trials, say)
     facts = _facts(study, [baseline, *trials], timings)
-    kind = next_session(study.path)
     # The baseline last: with it the session counts.
     for record in (*trials, baseline):
         still_ours()

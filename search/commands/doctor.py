@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from reid.errors import ReidParetoError
 from reid.quantize import offered
 from reid.runtime import RUNTIMES, installed_runtimes, usable_devices
 from reid.timing import DeviceLock
@@ -13,7 +14,7 @@ from reid.timing.machine import INT8_DOTS, cores, cpu_flags, cpu_name
 from search.console import out as console
 from search.console import print_json
 
-__all__ = ["doctor", "examine", "int8_verdict", "targets"]
+__all__ = ["doctor", "examine", "int8_verdict", "lock_verdict", "targets"]
 
 INT8_FLAGS = ("avx2", *INT8_DOTS)
 """Processor flags under which int8 products are faster than fp32 ones (Linux names)."""
@@ -52,6 +53,15 @@ def int8_verdict(flags: Collection[str]) -> str:
     return "none"
 
 
+def lock_verdict() -> str:
+    """Whether a timing can have the CPU to itself, and if not, why."""
+    try:
+        with DeviceLock("cpu").exclusive():
+            return "works"
+    except ReidParetoError as error:
+        return f"fails: {error}"
+
+
 def examine() -> dict[str, Any]:
     """What `doctor` prints, as plain values."""
     import torch
@@ -59,9 +69,6 @@ def examine() -> dict[str, Any]:
     from reid.torchvision_compat import torchvision
 
     flags = cpu_flags()
-    lock = DeviceLock("cpu")
-    with lock.exclusive():
-        held = True
     return {
         "cores": cores(),
         "cpu": cpu_name(),
@@ -70,7 +77,7 @@ def examine() -> dict[str, Any]:
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "runtimes": installed_runtimes(),
         "targets": targets(),
-        "timing_lock": "works" if held else "fails",
+        "timing_lock": lock_verdict(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,

@@ -52,9 +52,8 @@ COMBINATIONS = [
     (target, scheme)
     for target in ("onnxruntime", "openvino", "torchscript", "torchscript-qnnpack", "executorch")
     for scheme in offered(target, "cpu")
-    # Their own tests are elsewhere, and minutes long.
-    if scheme not in ("int8-qat", "int8-mixed") or (target, scheme) == ("torchscript", "int8-qat")
 ]
+"""Every scheme that is offered on a CPU; what is not offered there is refused, as tested below."""
 
 
 @pytest.mark.parametrize(("target", "scheme"), COMBINATIONS)

@@ -38,6 +38,10 @@ def test_plain_values_and_back(
         ({"milestones": 40}, "milestones must be a list of whole numbers, got 40"),
         ({"learning_rate": 0}, "learning_rate must be above 0, got 0.0"),
         ({"finetune_learning_rate": float("nan")}, "finetune_learning_rate must be above 0, got nan"),
+        (
+            {"max_quantization_drop": -0.01},
+            "max_quantization_drop must be a finite number >= 0; 1 allows any drop, got",
+        ),
         ({"compile": 1}, "compile must be bool, got 1"),
         ({"last_stride": "1"}, "last_stride must be int or NoneType, got '1'"),
         ({"optimizer": "SGD"}, "optimizer must be adam, adamw or sgd, got 'SGD'"),

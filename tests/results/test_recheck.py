@@ -1,6 +1,7 @@
 """A pick that measures again: what decides, what is kept, what is refused. On generated people and real ONNX files."""
 
 import json
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import reid.steps.score
 import search.packages
 import search.recheck
+from reid.config import Target
 from reid.data import ReIDDataset, decode_images, load_dataset, split_validation
 from reid.data.prepare import prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
@@ -177,6 +179,18 @@ def test_on_a_machine_without_the_target_the_records_decide(
     assert made.choice.record.number == 2
     assert (study.fact(2, "retiming"), study.test_record(2)) == (None, None)
     assert (made.package / "manifest.json").is_file()
+
+
+def test_the_fact_of_a_retiming_holds_the_whole_target(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = study.record(2)
+    record.config["target"] = {"affinity": [min(os.sched_getaffinity(0))]}
+    monkeypatch.setattr(Study, "records", lambda self: [record])
+    picked(study, tmp_path / "package", Wishes(trial=2))
+    fact = study.fact(2, "retiming")
+    assert fact is not None
+    assert Target.from_dict(fact["target"]) == Target.from_dict(record.config["target"])
 
 
 def test_another_dataset_is_refused(study: Study, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import reid.timing.sampling
 import search.retime
-from reid.errors import ResourceError, StudyDamaged, StudyInUse
+from reid.errors import ConfigError, ResourceError, StudyDamaged, StudyInUse
 from reid.timing import Comparison
 from reid.timing.machine import cores, cpu_name
 from results import Study, commit, commit_artifact, commit_fact, layout
@@ -146,6 +146,15 @@ def test_a_session_that_named_its_host_only_is_of_the_machine_of_that_name(
     record = trial(0, 0.8, 5.0, worker={"host": "node-1", "device": "cpu", "cpu": "old"})
     found = timing_machine(retimed(record, fact, fact["timed_at"]))
     assert {name: value for name, value in found.items() if name != "timed_at"} == known
+
+
+def test_a_study_with_no_session_left_is_refused_before_anything_is_timed(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit_fact(study, 0, "latencyz", {"metrics": {"latency_ms": 99.0}})
+    monkeypatch.setattr(search.retime, "_compare", lambda *_: pytest.fail("timed"))
+    with pytest.raises(ConfigError, match="timed again 26 times already, which is the most"):
+        retime(study, quiet)
 
 
 def test_many_trials_are_timed_in_groups(
