@@ -75,7 +75,7 @@ ELSEWHERE = {
     "kubectl": "needs Kubernetes",
     "PYTHONPATH=examples": "tests/test_examples.py",
     "python -m benchmarks.teacher": "minutes on the real teacher",
-    "reid-pareto trial --space market-osnet-longer": "as that of market-osnet-small before it: a network from the cache",
+    "reid-pareto trial --space market-osnet-longer": "like that of market-osnet-small: a network from a cache",
     "python -m benchmarks.market_study.wider": "tests/benchmarks/test_wider.py",
     "reid-pareto search --space market-osnet-wider": "begins with what that leaves: tests/e2e/test_presets.py",
     "reid-pareto trial --space market-osnet-wider": "begins with what that leaves: tests/e2e/test_presets.py",
