@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.aims import BENCHMARKS, Aim, Benchmark, figure_in
+from benchmarks.aims import BENCHMARKS, Aim, Benchmark
 from benchmarks.device import RESULTS, RESULTS_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,9 +40,12 @@ def run_small(benchmark: Benchmark, folder: Path, console: Console) -> dict[str,
     return json.loads(found[-1].read_text()) if found else {}
 
 
-def committed(benchmark: Benchmark) -> list[dict[str, Any]]:
-    """The full-size results, one a device."""
-    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{benchmark.result}-*.json"))]
+def committed(benchmark: Benchmark) -> dict[str, dict[str, Any]]:
+    """The full-size results by what their file's name says of the device."""
+    return {
+        path.stem.removeprefix(f"{benchmark.result}-"): json.loads(path.read_text())
+        for path in sorted(RESULTS.glob(f"{benchmark.result}-*.json"))
+    }
 
 
 def verdict(aim: Aim, value: float | None) -> str:
@@ -65,18 +68,18 @@ def main() -> int:
             small = run_small(benchmark, Path(folder), console)
         failed |= benchmark.small is not None and not small
         for aim in benchmark.aims:
-            here = figure_in(small, aim.figure) if aim.scales else None
-            full = [
-                (found, value)
-                for found in committed(benchmark)
-                if (value := figure_in(found, aim.figure)) is not None
-            ]
+            here = aim.value_in(small) if aim.scales else None
+            full = {
+                device: value
+                for device, found in committed(benchmark).items()
+                if (value := aim.value_in(found)) is not None
+            }
             table.add_row(
                 aim.text,
                 aim.bound,
                 verdict(aim, here),
-                "\n".join(verdict(aim, value) for _, value in full) or "-",
-                "\n".join(str(found.get("device", "")) for found, _ in full),
+                "\n".join(verdict(aim, value) for value in full.values()) or "-",
+                "\n".join(full),
             )
     console.print(table)
     return int(failed)
