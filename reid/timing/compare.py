@@ -96,8 +96,8 @@ def compare(
         queued: milliseconds so far for which this thread stood ready while others had its core.
 
     Returns:
-        The first trusted attempt, else that with the least kernel drift, if there is one for which others did not
-        have the core among those, marked untrusted with the reason.
+        The first trusted attempt, else one marked untrusted with the reason: that with the least kernel drift of
+        those without others on the core, or of all where there is none.
 
     Raises:
         ConfigError: nothing to time, `rounds` or `threads` below 1, or the calling thread holds the lock shared.
