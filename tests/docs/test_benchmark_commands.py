@@ -52,7 +52,6 @@ def parsing_is_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
 
 
-@pytest.mark.filterwarnings("ignore")  # of what the programs import
 @pytest.mark.parametrize("text", COMMANDS)
 def test_the_parser_takes_it(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module, *arguments = shlex.split(text)[2:]
