@@ -57,6 +57,17 @@ STUDENTS = {
         "--epochs",
         "40",
     ],
+    # As taught, but the teacher has seen what the student sees.
+    "resnet18-128x64-drawn": [
+        *RESNET,
+        "--loss",
+        "softmax+triplet+distill-similarity+15*distill-embedding",
+        *TEACHER,
+        "--teacher-view",
+        "drawn",
+        "--epochs",
+        "40",
+    ],
     "resnet18-128x64-alone": [*RESNET, "--loss", "softmax+triplet", "--epochs", "40"],
 }
 WATCHED = [*TEACHER, "--teacher-view", "augmented"]

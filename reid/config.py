@@ -173,8 +173,9 @@ class TrialConfig(PruningSettings):
         teacher: network that the distillation terms of a loss compare with, or None.
         teacher_spec: how images reach the teacher, where its file does not say so.
         teacher_backbone: network of a teacher that is a bare state dict.
-        teacher_view: "plain" embeds every training image once, before the training; "augmented" runs the teacher
-            beside the student, on the same augmented images.
+        teacher_view: "plain" embeds every training image once, before the training; "drawn" some variants of each,
+            which the student then sees; "augmented" runs the teacher beside the student, on the same augmented images.
+        teacher_views: variants of each image where `teacher_view` is "drawn", >= 1.
         flip_embedding: embed an image and its mirror image and add both, at twice the latency. It holds for the
             exported file wherever that runs, not for the training.
         quantization: name in `reid.quantize.SCHEMES`.
@@ -208,7 +209,8 @@ class TrialConfig(PruningSettings):
     teacher: str | None = None
     teacher_spec: str | None = None
     teacher_backbone: str | None = None
-    teacher_view: Literal["plain", "augmented"] = "plain"
+    teacher_view: Literal["plain", "drawn", "augmented"] = "plain"
+    teacher_views: int = 8
     flip_embedding: bool = False
     quantization: str = "fp32"
     calibration_images: int = 256
@@ -229,7 +231,7 @@ class TrialConfig(PruningSettings):
         demand(0 < self.validation_share < 1, "validation_share", self.validation_share, "0 < share < 1")
         drop, rate = self.max_quantization_drop, self.qat_learning_rate
         demand(0 < rate < math.inf, "qat_learning_rate", rate, "above 0")
-        for name in ("calibration_images", "qat_epochs"):
+        for name in ("calibration_images", "qat_epochs", "teacher_views"):
             demand(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         demand(self.weight_bits in (0, 7, 8), "weight_bits", self.weight_bits, "0, 7 or 8")
         demand(0 <= drop < math.inf, "max_quantization_drop", drop, "a finite number >= 0; 1 allows any drop")

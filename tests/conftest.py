@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from reid.timing import kernel, sampling
+
 # How long a test takes says how busy the machine is.
 settings.register_profile("busy", deadline=None)
 settings.load_profile("busy")
@@ -31,6 +33,10 @@ def private_locks(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 
 @pytest.fixture
 def hasty_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A timing that a busy machine disturbs is not tried again."""
+    """Timings are short, and one that a busy machine disturbs is not tried again."""
     for name in ("measure", "compare"):
-        monkeypatch.setattr(import_module(f"reid.timing.{name}"), "MOST_ATTEMPTS", 1)
+        module = import_module(f"reid.timing.{name}")
+        monkeypatch.setattr(module, "MOST_ATTEMPTS", 1)
+        monkeypatch.setattr(module, "_LONGEST_SAMPLING_S", 0.2)
+    monkeypatch.setattr(sampling, "_LONGEST_WARM_UP_S", 0.2)
+    monkeypatch.setattr(kernel, "_VALUES_AT_START", 3)

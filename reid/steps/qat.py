@@ -113,7 +113,7 @@ def train_quantized(
         start = calibrated(work, data, exported)
         with work.lock.shared():
             student = GraphNetwork(start.graph(), start.model, start.weight_bits)
-        taught = teach_by_network(work, data, network, mirror=False)
+        taught = teach_by_network(work, data, network, view="upright")
         curve = fit(work, student, data, "qat", folder / CHECKPOINT, taught=taught)
         with work.lock.shared():
             layers = write_quantized(student.write(), exported.spec, "int8-qat", folder / MODEL_FILE)

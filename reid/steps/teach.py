@@ -4,16 +4,18 @@ The student trains on augmented crops at its own size. With `teacher_view: plain
 its mirror image once, at the teacher's size, and the sum of the two embeddings stands for every augmented view of the
 image: the student learns that they all mean the same, and no teacher runs during training. With `augmented` the
 teacher runs in every step on the very pixels that the student sees, scaled to its size: that costs a forward pass of
-the teacher, and the student can be taught for much longer before it learns the training images by heart.
+the teacher, and the student can be taught for much longer before it learns the training images by heart. `drawn` lies
+between the two: some variants of each image are drawn once, the teacher embeds each of them once, and no student, of
+whatever input size, sees others, apart from mirror images.
 
-Source of the latter: Beyer et al., Knowledge distillation: A good teacher is patient and consistent, CVPR 2022.
+Source of `augmented`: Beyer et al., Knowledge distillation: A good teacher is patient and consistent, CVPR 2022.
 """
 
 import copy
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -39,6 +41,7 @@ from reid.runtime.teacher_spec import find_spec, own_spec
 from reid.runtime.torch_teacher import TorchTeacher
 from reid.steps.data import TrialData
 from reid.steps.teacher_check import GIVEN, check_reading
+from reid.steps.views import drawn_embedder, drawn_parameters
 from reid.steps.workshop import Workshop
 from reid.train import embed
 
@@ -100,7 +103,7 @@ def check_teacher(config: TrialConfig) -> None:
             "add one such as 0.5*distill-distance, or leave teacher out"
         )
     if config.teacher != DENSE:
-        check = check_teacher_file if config.teacher_view == "plain" else _check_live
+        check = _check_live if config.teacher_view == "augmented" else check_teacher_file
         check(config.teacher, spec=config.teacher_spec, backbone=config.teacher_backbone)
         return
     if config.teacher_spec is not None or config.teacher_backbone is not None:
@@ -126,7 +129,8 @@ def teach(
         dense: the dense network, for `teacher: dense`.
 
     Returns:
-        (N, T) float32, row i belongs to `data.train[i]`, each row of length 1; None where `loss` has no distill- term.
+        (N, T) float32, row i belongs to `data.train[i]`, each row of length 1; (N, V, T) where `teacher_view` is
+        "drawn"; None where `loss` has no distill- term.
 
     Raises:
         ConfigError: as in `check_teacher`, or the teacher ranks clearly better when read in another way (wrong
@@ -141,7 +145,9 @@ def teach(
             f"loss {loss or config.loss!r} has distill- terms, but nobody to teach; set teacher"
         )
     if dense is not None and config.teacher == DENSE:
-        return teach_by_network(work, data, dense)
+        return teach_by_network(
+            work, data, dense, view="drawn" if config.teacher_view == "drawn" else "plain"
+        )
     return _teach_by_file(work, data, config.teacher)
 
 
@@ -162,7 +168,7 @@ def watch(config: TrialConfig, data: TrialData, loss: str, dense: Trained | None
     Raises:
         ConfigError: as in `check_teacher`, or torch cannot compute the teacher.
     """
-    if config.teacher is None or config.teacher_view == "plain" or not needs_teacher(loss):
+    if config.teacher is None or config.teacher_view != "augmented" or not needs_teacher(loss):
         return None
     if config.teacher == DENSE and dense is not None:
         height, width = data.images.shape[1:3]
@@ -179,7 +185,9 @@ def teacher_parameters(config: TrialConfig) -> dict[str, Any]:
         ConfigError: a file is absent, or its specification is wrong.
     """
     # Named only where it is not the default, so that what was computed before there was a choice is still found.
-    view = {} if config.teacher_view == "plain" else {"view": config.teacher_view}
+    view: dict[str, Any] = {} if config.teacher_view == "plain" else {"view": config.teacher_view}
+    if config.teacher_view == "drawn":
+        view["view"] = drawn_parameters(config)
     if config.teacher is None or config.teacher == DENSE:
         return {} if config.teacher is None else {"teacher": DENSE, **view}
     files = teacher_files(config.teacher)
@@ -269,15 +277,21 @@ def _teach_by_file(work: Workshop, data: TrialData, path: str) -> NDArray[np.flo
         if readings:
             work.say(f"teach: mAP {readings[GIVEN]:.3f} of the teacher on a few validation identities")
         write_json(folder / "readings.json", readings)
-        _write_embeddings(work, images, lambda batch: both_ways(teacher, batch), folder)
+        if config.teacher_view == "drawn":
+            rows = drawn_embedder(config, images, teacher.embed)
+            _write_embeddings(work, len(images), rows, folder, views=config.teacher_views)
+        else:
+            _write_embeddings(work, len(images), lambda part: both_ways(teacher, images[part]), folder)
 
-    parameters = {name: value for name, value in teacher_parameters(config).items() if name != "view"}
+    parameters = teacher_parameters(config)
+    if config.teacher_view == "augmented":
+        del parameters["view"]  # the classes' means are those of plain images
     folder, _ = work.stage("teach", 1, parameters, (data.split_key,), compute)
     return _load(folder / EMBEDDINGS)
 
 
 def teach_by_network(
-    work: Workshop, data: TrialData, dense: Trained, *, mirror: bool = True
+    work: Workshop, data: TrialData, dense: Trained, *, view: Literal["plain", "upright", "drawn"] = "plain"
 ) -> NDArray[np.float32]:
     """A network's embedding of each training image, out of the cache where they are known.
 
@@ -285,49 +299,64 @@ def teach_by_network(
         work: the trial.
         data: its images.
         dense: the network.
-        mirror: add the embedding of the mirror image.
+        view: "plain" adds the embedding of the mirror image, "upright" does not; "drawn" as `teacher_view`.
 
     Returns:
-        (N, D) float32, row i belongs to `data.train[i]`, each row of length 1.
+        (N, D) float32, row i belongs to `data.train[i]`, each row of length 1; (N, V, D) for "drawn".
     """
+    images = data.images
 
-    def rows(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        views = (batch, batch[:, :, ::-1]) if mirror else (batch,)
-        return unit_rows(
-            np.sum([unit_rows(embed(dense.model, view)) for view in views], axis=0, dtype=np.float32)
-        )
+    def unit(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return unit_rows(embed(dense.model, batch))
+
+    def rows(part: slice) -> NDArray[np.float32]:
+        found = unit(images[part])
+        return found if view == "upright" else unit_rows(found + unit(images[part, :, ::-1]))
 
     def compute(folder: Path) -> None:
         dense.model.to(training_device())
         try:
             # The shortened floats of tensor cores would make embeddings depend on the machine.
             with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-                _write_embeddings(work, data.images, rows, folder)
+                if view == "drawn":
+                    variants = drawn_embedder(work.config, images, unit)
+                    _write_embeddings(work, len(images), variants, folder, views=work.config.teacher_views)
+                else:
+                    _write_embeddings(work, len(images), rows, folder)
         finally:
             dense.model.to("cpu")
 
-    parameters = {"teacher": DENSE} if mirror else {"teacher": DENSE, "mirror": False}
+    parameters: dict[str, Any] = {"teacher": DENSE}
+    if view == "upright":
+        parameters["mirror"] = False
+    if view == "drawn":
+        parameters["view"] = drawn_parameters(work.config)
     folder, _ = work.stage("teach", 1, parameters, (dense.key, data.key), compute)
     return _load(folder / EMBEDDINGS)
 
 
 def _write_embeddings(
     work: Workshop,
-    images: NDArray[np.uint8],
-    rows: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    count: int,
+    rows: Callable[[slice], NDArray[np.float32]],
     folder: Path,
+    *,
+    views: int = 1,
 ) -> None:
     """Fill `folder`, part by part: after a crash the parts that are there are not computed again."""
-    parts = [folder / f"part-{start:08d}.npy" for start in range(0, len(images), _PART)]
-    for number, part in enumerate(parts):
+    starts = range(0, count, _PART)
+    batch = max(1, _BATCH // views)
+    for start in starts:
+        part, stop = folder / f"part-{start:08d}.npy", min(start + _PART, count)
         if part.is_file():
             continue
         batches = []
-        for start in range(number * _PART, min((number + 1) * _PART, len(images)), _BATCH):
+        for first in range(start, stop, batch):
             with work.lock.shared():
-                batches.append(rows(np.asarray(images[start : start + _BATCH])))
+                batches.append(rows(slice(first, min(first + batch, stop))))
         _save(part, np.concatenate(batches))
-        work.say(f"teach: {min((number + 1) * _PART, len(images))} of {len(images)} images")
+        work.say(f"teach: {stop} of {count} images")
+    parts = [folder / f"part-{start:08d}.npy" for start in starts]
     _save(folder / EMBEDDINGS, np.concatenate([_load(part) for part in parts]))
     for part in parts:
         remove_tree(part)

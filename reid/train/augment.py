@@ -4,18 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reid.data.normalize import MEAN
 from reid.train.colour import grey, jitter, turn_hue
 from reid.train.images import normalise_batch
+from reid.train.variants import Variants, padding
 from reid.training_settings import TrainingSettings
 
-__all__ = ["augment"]
-
-# `pad_crop` counts pixels of an image of this size.
-_HEIGHT, _WIDTH = 256, 128
-_AREA = (0.02, 0.4)
-_ASPECT = (0.3, 1 / 0.3)
-# One try in four falls outside a 2:1 image; all of ten do so in one image in a million.
-_TRIES = 10
+__all__ = ["augment", "blend", "vary", "vary_pixels"]
 
 
 def augment(images: Tensor, settings: TrainingSettings, generator: torch.Generator) -> Tensor:
@@ -35,44 +30,42 @@ def augment(images: Tensor, settings: TrainingSettings, generator: torch.Generat
     Returns:
         (B, 3, H, W) float32, normalised, channels last in memory; erased pixels are 0, the mean colour.
     """
-    images = _crop_and_flip(images, settings, generator)
-    if settings.colour_jitter or settings.hue or settings.grayscale:
-        images = _recolour(images.float().div_(255), settings, generator).mul_(255)
-    erased = normalise_batch(images)
-    if settings.erasing:
-        mask = _rectangles(images.shape, settings.erasing, generator).to(images.device)
-        erased.masked_fill_(mask[:, None], 0.0)
-    return _blend(erased, settings.mixup, generator) if settings.mixup else erased
-
-
-def _crop_and_flip(images: Tensor, settings: TrainingSettings, generator: torch.Generator) -> Tensor:
     count, height, width, _ = images.shape
-    pad_y, pad_x = round(height * settings.pad_crop / _HEIGHT), round(width * settings.pad_crop / _WIDTH)
-    top = torch.randint(2 * pad_y + 1, (count, 1), generator=generator)
-    left = torch.randint(2 * pad_x + 1, (count, 1), generator=generator)
-    flipped = torch.rand(count, 1, generator=generator) < settings.flip
-    columns = torch.arange(width)
-    rows = (top + torch.arange(height)).to(images.device)
-    columns = (left + torch.where(flipped, columns.flip(0), columns)).to(images.device)
-    padded = F.pad(images, (0, 0, pad_x, pad_x, pad_y, pad_y))
-    which = torch.arange(count, device=images.device)[:, None, None]
-    return padded[which, rows[:, :, None], columns[:, None, :]]
+    varied = vary(images, Variants.draw(count, (height, width), settings, generator), settings)
+    return blend(varied, settings.mixup, generator) if settings.mixup else varied
 
 
-def _recolour(images: Tensor, settings: TrainingSettings, generator: torch.Generator) -> Tensor:
-    """Colours and grey rectangles of (B, H, W, 3) float32 in [0, 1]."""
-    if reach := settings.colour_jitter:
-        factors = _uniform((3, len(images)), (1 - reach, 1 + reach), generator)
-        images = jitter(images, *factors)
-    if reach := settings.hue:
-        images = turn_hue(images, _uniform((len(images),), (-reach, reach), generator))
-    if settings.grayscale:
-        mask = _rectangles(images.shape, settings.grayscale, generator).to(images.device)
-        images = torch.where(mask[..., None], grey(images), images)
-    return images
+def vary(images: Tensor, variants: Variants, settings: TrainingSettings) -> Tensor:
+    """The images as their variants say, normalised.
+
+    Args:
+        images: (B, H, W, 3) uint8, RGB, on any device.
+        variants: B of them, drawn for this size.
+        settings: that they were drawn with.
+
+    Returns:
+        (B, 3, H, W) float32, channels last in memory; erased pixels are 0, the mean colour.
+    """
+    erased = normalise_batch(_recolour(_crop_and_flip(images, variants, settings), variants))
+    if variants.erased is not None:
+        erased.masked_fill_(_mask(variants.erased, images.shape).to(images.device)[:, None], 0.0)
+    return erased
 
 
-def _blend(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+def vary_pixels(images: Tensor, variants: Variants, settings: TrainingSettings) -> Tensor:
+    """As `vary`, but as pixels: for networks that normalise in another way.
+
+    Returns:
+        (B, H, W, 3) uint8; erased pixels have the mean colour, rounded.
+    """
+    varied = _recolour(_crop_and_flip(images, variants, settings), variants).round().to(torch.uint8)
+    if variants.erased is None:
+        return varied
+    mean = (torch.tensor(MEAN, device=images.device) * 255).round().to(torch.uint8)
+    return torch.where(_mask(variants.erased, images.shape).to(images.device)[..., None], mean, varied)
+
+
+def blend(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
     """Some of the images with a share between 0 and 1 of another one."""
     count = len(images)
     other = torch.randperm(count, generator=generator).to(images.device)
@@ -80,24 +73,37 @@ def _blend(images: Tensor, probability: float, generator: torch.Generator) -> Te
     return torch.lerp(images, images[other], share.to(images.device)[:, None, None, None])
 
 
-def _rectangles(shape: torch.Size, probability: float, generator: torch.Generator) -> Tensor:
-    """(B, H, W) bool: a random rectangle in a share of the images, nothing in the others."""
-    count, height, width, _ = shape
-    area = height * width * _uniform((count, _TRIES), _AREA, generator)
-    aspect = _uniform((count, _TRIES), _ASPECT, generator)
-    tall, wide = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
-    fits = (tall < height) & (wide < width)
-    first = fits.int().argmax(1, keepdim=True)
-    tall, wide, fits = tall.gather(1, first), wide.gather(1, first), fits.gather(1, first)
-    top = (torch.rand(count, 1, generator=generator) * (height - tall + 1)).floor()
-    left = (torch.rand(count, 1, generator=generator) * (width - wide + 1)).floor()
-    chosen = fits & (torch.rand(count, 1, generator=generator) < probability)
+def _crop_and_flip(images: Tensor, variants: Variants, settings: TrainingSettings) -> Tensor:
+    count, height, width, _ = images.shape
+    pad_y, pad_x = padding((height, width), settings)
+    columns = torch.arange(width)
+    columns = torch.where(variants.flipped[:, None], columns.flip(0), columns)
+    rows = (variants.corner[:, :1] + torch.arange(height)).to(images.device)
+    columns = (variants.corner[:, 1:] + columns).to(images.device)
+    padded = F.pad(images, (0, 0, pad_x, pad_x, pad_y, pad_y))
+    which = torch.arange(count, device=images.device)[:, None, None]
+    return padded[which, rows[:, :, None], columns[:, None, :]]
+
+
+def _recolour(images: Tensor, variants: Variants) -> Tensor:
+    """Colours and grey rectangles of (B, H, W, 3) uint8; floats from 0 to 255 where there are any."""
+    if variants.factors is None and variants.turns is None and variants.grey is None:
+        return images
+    images = images.float().div_(255)
+    if variants.factors is not None:
+        images = jitter(images, *variants.factors.unbind(1))
+    if variants.turns is not None:
+        images = turn_hue(images, variants.turns)
+    if variants.grey is not None:
+        mask = _mask(variants.grey, images.shape).to(images.device)
+        images = torch.where(mask[..., None], grey(images), images)
+    return images.mul_(255)
+
+
+def _mask(boxes: Tensor, shape: torch.Size) -> Tensor:
+    """(B, H, W) bool: inside of the rectangles (B, 4)."""
+    _, height, width, _ = shape
+    top, left, tall, wide = (edge[:, None] for edge in boxes.unbind(1))
     rows, columns = torch.arange(height), torch.arange(width)
-    in_rows = (rows >= top) & (rows < top + tall) & chosen
-    in_columns = (columns >= left) & (columns < left + wide)
+    in_rows, in_columns = (rows >= top) & (rows < top + tall), (columns >= left) & (columns < left + wide)
     return in_rows[:, :, None] & in_columns[:, None, :]
-
-
-def _uniform(shape: tuple[int, ...], bounds: tuple[float, float], generator: torch.Generator) -> Tensor:
-    low, high = bounds
-    return low + (high - low) * torch.rand(shape, generator=generator)

@@ -61,7 +61,8 @@ def train(
             that the checkpoint holds.
         on_step: called after every step, outside the gate.
         teacher: (N, T) a teacher's embedding of each image before augmentation, for the distillation terms of
-            the recipe's loss.
+            the recipe's loss; or (N, V, T) of its V views as `reid.train.variants.drawn_variants` draws them for
+            the recipe, which the network then sees in place of fresh ones, mirrored at random.
         live: embeds the augmented batches, (B, 3, H, W) normalised, as the teacher does, on the device of `model`;
             the distillation terms then compare with this and take only the classes' means from `teacher`.
         validate: mean average precision of a network on identities that are not trained on; enters the gate

@@ -16,13 +16,14 @@ from reid.errors import NotHere, TrainingDiverged
 from reid.losses import LossContext, LossInput, build_loss
 from reid.memory import memory_errors
 from reid.models import ReIDNetwork
-from reid.train.augment import augment
+from reid.train.augment import augment, vary
 from reid.train.average import Average, first_averaged_epoch
 from reid.train.optimizer import build_optimizer, set_rate
 from reid.train.precision import autocast_type
 from reid.train.recipe import EpochReport, Progress, Recipe
 from reid.train.sampler import epoch_batches
 from reid.train.schedule import learning_rate
+from reid.train.variants import REFERENCE, Variants, drawn_variants
 
 __all__ = ["Stepper", "seeded"]
 
@@ -42,7 +43,7 @@ class Stepper:
         labels: (N,) int64.
         recipe: what to do.
         gate: entered around every step.
-        teacher: (N, T) float32 or None.
+        teacher: (N, T) or (N, V, T) float32 or None.
         live: as for `reid.train.train`.
         on_step: told after every step.
     """
@@ -129,7 +130,7 @@ class Stepper:
 
     def terms(self, batch: NDArray[np.int64], generator: torch.Generator) -> dict[str, Tensor]:
         """Terms of the loss on the images `batch` names, augmented; their sum is what a step descends."""
-        images = augment(self._on_device(np.asarray(self.images[batch])), self.recipe, generator)
+        images, taught = self._lesson(batch, generator)
         labels = self._on_device(self.labels[batch])
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
             output = self.forward(images)
@@ -141,7 +142,7 @@ class Stepper:
                 embedding=embedding,
                 logits=logits,
                 labels=labels,
-                teacher=self._taught(images, batch),
+                teacher=taught,
             )
         )
 
@@ -155,6 +156,16 @@ class Stepper:
         """Of autocast; asks the network, hence only inside the gate of the first step."""
         _, height, width, _ = self.images.shape
         return autocast_type(self.model, (height, width), self.recipe.precision)
+
+    @cached_property
+    def drawn(self) -> Variants | None:
+        """View v of image i in row i x V + v, where the teacher embedded V views of each image."""
+        if self.teacher is None or self.teacher.ndim == 2:
+            return None
+        count, views, _ = self.teacher.shape
+        _, height, width, _ = self.images.shape
+        drawn = drawn_variants(count, views, self.recipe)
+        return drawn.scaled(REFERENCE, (height, width), self.recipe)
 
     @cached_property
     def forward(self) -> Callable[[Tensor], tuple[Tensor, ...]]:
@@ -173,12 +184,21 @@ class Stepper:
         if self.average is not None:
             self.average.update(self.model)
 
-    def _taught(self, images: Tensor, batch: NDArray[np.int64]) -> Tensor | None:
-        """The teacher's embeddings of the augmented images, or those of the plain ones."""
+    def _lesson(self, batch: NDArray[np.int64], generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """The images `batch` names, augmented, and what the teacher makes of them."""
+        plain = self._on_device(np.asarray(self.images[batch]))
+        if self.drawn is not None and self.teacher is not None:
+            views = self.teacher.shape[1]
+            which = torch.randint(views, (len(batch),), generator=generator)
+            images = vary(plain, self.drawn.take(torch.from_numpy(batch) * views + which), self.recipe)
+            mirrored = torch.rand(len(batch), generator=generator) < self.recipe.flip
+            images = torch.where(mirrored.to(self.device)[:, None, None, None], images.flip(3), images)
+            return images, self._on_device(self.teacher[batch, which.numpy()])
+        images = augment(plain, self.recipe, generator)
         if self.live is not None:
             with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
-                return self.live(images)
-        return None if self.teacher is None else self._on_device(self.teacher[batch])
+                return images, self.live(images)
+        return images, None if self.teacher is None else self._on_device(self.teacher[batch])
 
     def _plain_batches(self, epoch: int) -> Iterator[Tensor]:
         # Blends have less contrast than the images that the network will see.
@@ -192,7 +212,10 @@ class Stepper:
         return torch.from_numpy(array).to(self.device)
 
     def _loss_context(self) -> LossContext:
-        centres = None if self.teacher is None else torch.from_numpy(_class_means(self.teacher, self.labels))
+        centres = None
+        if self.teacher is not None:
+            rows = self.teacher if self.teacher.ndim == 2 else self.teacher.mean(axis=1)
+            centres = torch.from_numpy(_class_means(rows, self.labels))
         return LossContext(
             model=self.model,
             embedding_dim=self.model.embedding_dim,

@@ -74,8 +74,11 @@ def train(
     teacher_spec: Annotated[str | None, _option(_LOSS, "How images reach the teacher.")] = None,
     teacher_backbone: Annotated[str | None, _option(_LOSS, "Network of a teacher's state dict.")] = None,
     teacher_view: Annotated[
-        str, _option(_LOSS, "plain, or augmented: the teacher sees what the student sees.")
+        str, _option(_LOSS, "plain; drawn or augmented: the teacher sees what the student sees.")
     ] = _DEFAULTS.teacher_view,
+    teacher_views: Annotated[
+        int, _option(_LOSS, "Variants of each image that are drawn for it.")
+    ] = _DEFAULTS.teacher_views,
     epochs: Annotated[int, _option(_DESCENT, "Passes over the training images.")] = _DEFAULTS.epochs,
     learning_rate: Annotated[float, _option(_DESCENT, "Peak learning rate.")] = _DEFAULTS.learning_rate,
     backbone_rate: Annotated[

@@ -18,9 +18,19 @@ from reid.runtime.teacher import open_teacher
 from reid.stages import NoCache
 from reid.steps import teach as module
 from reid.steps.data import TrialData, load_data
-from reid.steps.teach import DENSE, check_teacher, score_teacher, teach, teacher_parameters, watch
+from reid.steps.teach import (
+    DENSE,
+    check_teacher,
+    score_teacher,
+    teach,
+    teach_by_network,
+    teacher_parameters,
+    watch,
+)
 from reid.steps.workshop import Workshop
-from reid.train import normalise_batch
+from reid.train import embed, normalise_batch
+from reid.train.augment import vary_pixels
+from reid.train.variants import REFERENCE, drawn_variants
 from tests.contract.deployment import SPEC, tiny_artifact
 from tests.reid.runtime.teachers import channel_means
 
@@ -82,6 +92,62 @@ def test_teaches_by_image_and_mirror_image_at_the_teachers_size(
     assert rows.dtype == np.float32
     np.testing.assert_allclose(rows, expected, atol=1e-6)
     assert np.abs(rows - teacher.embed(images)).max() > 1e-3
+
+
+def test_drawn_variants_are_embedded_at_the_teachers_size(
+    config: TrialConfig, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reid.data import decode_images
+
+    monkeypatch.setattr(module, "_PART", 5)
+    config = replace(config, teacher_view="drawn", teacher_views=3, colour_jitter=0.2)
+    work = workshop(config, tmp_path / "cache")
+    data = data_of(work, root)
+    rows = teach(work, data)
+    assert rows is not None
+    assert rows.shape == (len(data.train), 3, SPEC.embedding_dim)
+    assert config.teacher is not None
+    images = decode_images(data.train, (SPEC.height, SPEC.width), root).array
+    plain = torch.from_numpy(np.repeat(np.asarray(images), 3, axis=0))
+    variants = drawn_variants(len(images), 3, config).scaled(REFERENCE, (SPEC.height, SPEC.width), config)
+    varied = vary_pixels(plain, variants, config).numpy()
+    np.testing.assert_allclose(
+        rows.reshape(len(varied), -1), open_teacher(config.teacher).embed(varied), atol=1e-6
+    )
+
+
+def test_drawn_variants_are_shared_by_students_of_every_size(
+    config: TrialConfig, root: Path, tmp_path: Path
+) -> None:
+    cache, config = NoCache(tmp_path / "cache"), replace(config, teacher_view="drawn")
+    changes: list[dict[str, Any]] = [
+        {}, {"input_size": (32, 32)}, {"flip": 0.0}, {"teacher_views": 2}, {"erasing": 0.1}, {"seed": 1},
+        {"teacher_view": "plain"},
+    ]  # fmt: skip
+    cached = []
+    for change in changes:
+        work = Workshop(replace(config, **change), cache, lambda line: None)
+        teach(work, data_of(work, root))
+        cached.append(work.stages[-1].cached)
+    assert cached == [False, True, True, False, False, False, False]
+
+
+@pytest.mark.parametrize("view", ["plain", "upright", "drawn"])
+def test_the_dense_network_teaches_by_each_view(root: Path, tmp_path: Path, view: Any) -> None:
+    work, dense = workshop(replace(BASE, teacher=DENSE, teacher_views=2), tmp_path / "cache"), _Network()
+    data = data_of(work, root)
+    rows = teach_by_network(work, data, dense, view=view)
+    if view == "drawn":
+        variants = drawn_variants(len(data.images), 2, work.config)
+        variants = variants.scaled(REFERENCE, work.config.input_size, work.config)
+        plain = torch.from_numpy(np.repeat(data.images, 2, axis=0))
+        expected = unit(embed(dense.model, vary_pixels(plain, variants, work.config).numpy()))
+        expected = expected.reshape(rows.shape)
+    else:
+        expected = unit(embed(dense.model, data.images))
+    if view == "plain":
+        expected = unit(expected + unit(embed(dense.model, data.images[:, :, ::-1])))
+    np.testing.assert_allclose(rows, expected, atol=1e-5)
 
 
 def test_taught_once(config: TrialConfig, root: Path, tmp_path: Path) -> None:
@@ -227,6 +293,11 @@ def test_the_key_holds_the_options_of_a_runs_weights(tmp_path: Path) -> None:
             "mixup 0.5 makes images .*; set teacher_view to augmented",
         ),
         ({"mixup": 0.5, "teacher_view": "augmented"}, "mixup blends .*: leave out softmax or set mixup to 0"),
+        (
+            {"loss": "distill-distance", "mixup": 0.5, "teacher_view": "drawn"},
+            "mixup 0.5 makes images .*; set teacher_view to augmented",
+        ),
+        ({"teacher": None, "loss": "softmax", "teacher_view": "drawn"}, "teacher_view drawn needs a teacher"),
     ],
 )
 def test_refused_before_any_work(config: TrialConfig, change: dict[str, Any], message: str) -> None:
@@ -271,6 +342,9 @@ def test_the_view_counts_only_where_it_is_not_plain(config: TrialConfig) -> None
     assert teacher_parameters(augmented) == {**teacher_parameters(plain), "view": "augmented"}
     dense = replace(BASE, loss="softmax", finetune_loss=DISTILLED, teacher=DENSE, teacher_view="augmented")
     assert teacher_parameters(dense) == {"teacher": DENSE, "view": "augmented"}
+    drawn = teacher_parameters(replace(config, teacher_view="drawn", teacher_views=3))["view"]
+    assert drawn["drawn"] == 3
+    assert {"seed", "pad_crop", "erasing"} < set(drawn)
 
 
 def test_both_views_share_the_embeddings_of_plain_images(
