@@ -39,9 +39,9 @@ s3: .venv-s3/.installed
 demo: install
 	$(BIN)/reid-pareto demo --out $(DEMO) --trials $(TRIALS)
 
-# What starts clusters, kills or times has the machine to itself, but for whole programs, whose tests go by no clock; these
+# What starts clusters or goes by the clock has the machine to itself, but for whole programs that start clusters: these
 # and all other tests share the cores.
-ALONE = ray or fault
+ALONE = ray or clock
 SHARED = env OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test: install-dev s3
@@ -50,7 +50,7 @@ test: install-dev s3
 	$(BIN)/python -m pytest -m "($(ALONE)) and not e2e" --durations=25
 
 unit: install-dev
-	$(SHARED) -m "not ($(ALONE) or e2e or realdata)"
+	$(SHARED) -m "not (ray or fault or e2e or realdata)"
 
 coverage: install-dev s3
 	$(SHARED) -m "not ($(ALONE))" --cov --cov-report=term

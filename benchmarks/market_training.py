@@ -3,8 +3,8 @@
 Run from the repository; every finished student is skipped and an interrupted one goes on:
     python -m benchmarks.market_training RUNS --data DATA --weights OSNET.pth --teacher 0277.xml [--only NAME ...]
 
-Without --only, the students that a CPU carries; those of ON_GPU, whose teacher sees what they see, are for a GPU, where
---jobs trains several at once.
+Without --only, the students that a CPU carries; those of ON_GPU, whose teacher looks on, are for a GPU, where --jobs
+trains several at once.
 
 Selection, if any, is on held-out identities (5 % of those of the training set); the test split is looked at once, at
 the end.
@@ -142,11 +142,21 @@ def main() -> None:
 
 
 def gains(found: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """What the teacher gave ResNet-18 over its twin without one."""
-    taught, alone = (found.get(f"resnet18-128x64-{name}") for name in ("taught", "alone"))
-    if not taught or not alone:
-        return {}
-    return {"resnet18_gain_by_teacher": round(taught["test"]["mAP"] - alone["test"]["mAP"], 4)}
+    """What the teacher gave ResNet-18 over its twin without one, and what seeing the student's own views added."""
+    accuracy = {
+        name: found[run]["test"]["mAP"]
+        for name in ("alone", "taught", "drawn")
+        if (run := f"resnet18-128x64-{name}") in found
+    }
+    pairs = {
+        "resnet18_gain_by_teacher": ("taught", "alone"),
+        "resnet18_gain_by_teacher_of_drawn_views": ("drawn", "alone"),
+    }
+    return {
+        gain: round(accuracy[first] - accuracy[second], 4)
+        for gain, (first, second) in pairs.items()
+        if {first, second} <= accuracy.keys()
+    }
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Where the command line speaks: people on standard error and output, programs as one JSON document."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["errors", "out", "print_json", "print_table", "progress_line"]
+__all__ = ["accuracy", "errors", "out", "print_json", "print_table", "progress_line"]
 
 # Rich takes a pipe for 80 columns and would squeeze a table; a file may be wide.
 _FILE_COLUMNS = 240
@@ -29,6 +30,14 @@ def print_table(table: Table) -> None:
         column.overflow = "fold"
     screen = out if out.is_terminal else Console(width=_FILE_COLUMNS)
     screen.print(table)
+
+
+def accuracy(values: Mapping[str, Any]) -> str:
+    """The figures of retrieval in one line; both definitions of average precision are named."""
+    return (
+        f"mAP {values['mAP']:.4f} (trapezoid {values['mAP_trapezoid']:.4f})  "
+        f"rank-1 {values['rank1']:.4f}  rank-5 {values['rank5']:.4f}  rank-10 {values['rank10']:.4f}"
+    )
 
 
 def progress_line(line: str) -> None:

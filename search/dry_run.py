@@ -22,6 +22,7 @@ from reid.files import write_json
 from reid.outcome import TrialOutcome
 from reid.prune import soft_epochs
 from reid.steps.teach import DENSE
+from reid.steps.views import SETTINGS
 from results import DiskCache
 from results.remote import is_remote
 from search.opening import Data
@@ -158,9 +159,7 @@ def estimate(
     epochs = rounds * (soft_epochs(config) + config.finetune_epochs) + quantizing * config.qat_epochs
     own_s = epochs * images * area / rate
     tiny_images = len(split_validation(few, _TINY["validation_share"], config.seed).train)
-    # A file teaches all, the dense network of each size its own; int8-qat has each trial's network teach itself.
-    teachings = trials if quantizing else len(sizes) if config.teacher == DENSE else 1
-    tiny_teach_s = _seconds(outcomes[:1], "teach") + teachings * _seconds(outcomes[1:], "teach")
+    tiny_teach_s = _lessons_s(space, config, len(sizes), trials, outcomes)
     teach_s = tiny_teach_s * images / max(tiny_images, 1)
     trained = ("dense", "prune", "finetune", "qat", "teach")
     other_s = sum(stage.seconds for stage in outcomes[-1].stages if stage.name not in trained)
@@ -170,6 +169,20 @@ def estimate(
         disk_bytes=decoded + trials * tiny_cache_bytes,
         images_per_second=rate,
     )
+
+
+def _lessons_s(
+    space: Space, config: TrialConfig, sizes: int, trials: int, outcomes: list[TrialOutcome]
+) -> float:
+    """Seconds that teachers would take for all trials if there were no more images than in the dry run."""
+    baseline_s, trial_s = (_seconds([outcome], "teach") for outcome in outcomes)
+    searched = space.parameters.keys() & {"teacher_views", *SETTINGS}
+    if config.teacher_view == "drawn" and searched:
+        # Other variants need another lesson; those of the tiny trial may be the baseline's.
+        return baseline_s + trials * max(baseline_s, trial_s)
+    # A file teaches all, the dense network of each size its own; int8-qat has each trial's network teach itself.
+    quantizing = config.quantization == "int8-qat"
+    return baseline_s + (trials if quantizing else sizes if config.teacher == DENSE else 1) * trial_s
 
 
 def _rate(outcomes: list[TrialOutcome], shares: list[float]) -> float:

@@ -1,5 +1,6 @@
 """What `reid-pareto evaluate` does besides parsing its options: splits, networks, rules, pictures."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -181,14 +182,19 @@ class Source:
         """Accuracy of the classifier in a RUN folder or a state dict; `gate` is entered around all computing.
 
         Raises:
-            ConfigError: there is no classifier that fits, or a state dict is without a backbone.
+            ConfigError: there is no classifier that fits, a state dict is without a backbone, or a folder is told
+                what it tells itself.
             DataError: an image is damaged.
         """
         self._demand_there()
         if self.model.is_dir():
             self._demand_nothing_said()
+            if share is not None or seed is not None:
+                raise ConfigError(
+                    f"--validation-share and --seed are those of the training, which {self.model} tells; leave them out"
+                )
             return classify_run(self.model, dataset, gate=gate)
-        if self.model.suffix == ".onnx":
+        if self.model.suffix in (".onnx", ".xml"):
             raise ConfigError(
                 f"{self.model} gives embeddings and has no classifier; give the folder that `reid-pareto train` "
                 "wrote, or a state dict with --backbone"
@@ -260,9 +266,12 @@ class Picture:
         """Refuse a bad place before any work, and say what may be done with the picture.
 
         Raises:
-            ConfigError: people of a research dataset would be shown inside a git work tree, from where they would
-                be published one day.
+            ConfigError: nothing can be written there; or people of a research dataset would be shown inside a git work
+                tree, from where they would be published one day.
         """
+        there = next(folder for folder in self.path.absolute().parents if folder.exists())
+        if self.path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise ConfigError(f"--ranked-list {self.path} cannot be written there; name another file")
         if dataset in _FREE:
             return
         tree = next((folder for folder in self.path.resolve().parents if (folder / ".git").exists()), None)

@@ -132,6 +132,11 @@ def check_space(space: Space) -> None:
         raise ConfigError(
             f"prune_rate is searched but has no effect beside a fixed {budget}; search {budget} in its place"
         )
+    if "teacher_views" in space.parameters and not _may_be(space, "teacher_view", "drawn"):
+        raise ConfigError(
+            "teacher_views is searched but has no effect unless teacher_view is drawn; set teacher_view: drawn under "
+            "fixed or leave teacher_views out"
+        )
     _check_conditions(space)
     Target.from_dict(space.target)
     known = (*METRICS, *FOOTPRINT_METRICS)
@@ -154,6 +159,13 @@ def _check_conditions(space: Space) -> None:
                 raise ConfigError(
                     f"parameters.{name}.when of space {space.name} asks for {other}: {value}, which {other} never is"
                 )
+
+
+def _may_be(space: Space, name: str, value: Any) -> bool:
+    """Whether a setting has a value in some trial."""
+    if name in space.parameters:
+        return space.parameters[name].contains(value)
+    return bool(space.fixed.get(name) == value)
 
 
 def check_space_names(space: Space) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reid.config import TrialConfig, reject_unknown
+from reid.config import TrialConfig
 from reid.data import ReIDDataset, Sample, decode_images, split_validation
 from reid.errors import ConfigError
 from reid.evaluate.classification import Classification, classify, one_image_per_identity
@@ -123,7 +123,7 @@ def classify_weights(
         DataError: an image is damaged.
     """
     demand_input_size(backbone, input_size)
-    reject_unknown(options, _OPTIONS, "network option")
+    chosen = NetworkOptions.from_dict(options)
     seen = "whether the training saw them is not recorded"
     left = split_validation(dataset, validation_share, seed).train
     questions = [_Question.about(training, seed, seen) for training in (dataset.train, left)]
@@ -137,7 +137,7 @@ def classify_weights(
             f"share {validation_share:g} at seed {seed})"
         )
     with gate():
-        model = build(backbone, len(fitting.known), weights=weights, **options)
+        model = build(backbone, len(fitting.known), weights=weights, **dataclasses.asdict(chosen))
     return _ask(model, fitting, dataset, input_size, gate)
 
 

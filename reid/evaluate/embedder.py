@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reid.config import Target, reject_unknown
+from reid.config import Target
 from reid.errors import ConfigError
 from reid.evaluate.protocol import Protocol
 from reid.evaluate.views import Embed
-from reid.models import NetworkOptions, OwnNetwork, build, demand_input_size
+from reid.models import NetworkOptions, OwnNetwork, build_embedder, demand_input_size
 from reid.runtime import open_artifact
 from reid.train import embed
 
@@ -76,13 +76,12 @@ def open_weights(
         options: of `reid.models.NetworkOptions`, those that differ from the default.
 
     Raises:
-        ConfigError: unknown backbone or option, weights of another network, a size out of range or too small for the
-            backbone, or a network of the user's own that does not take such images.
+        ConfigError: unknown backbone or option, a value that an option does not take, weights of another network or
+            without layers that embeddings pass through, a size out of range or too small for the backbone, or a
+            network of the user's own that does not take such images.
     """
     demand_input_size(backbone, input_size)
-    reject_unknown(options, [field.name for field in dataclasses.fields(NetworkOptions)], "network option")
-    # The classifier plays no part in retrieval, so its width is free.
-    model = build(backbone, 1, weights=weights, **options)
+    model = build_embedder(backbone, weights, NetworkOptions.from_dict(options))
     if isinstance(model, OwnNetwork):
         model.body_shape(input_size, training=False)
     return Embedder(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from reid.data import Sample, decode_images, progress_lines
 from reid.evaluate.embedder import Embedder
 from reid.evaluate.evaluate_runtime import retrieve
+from reid.evaluate.labelled import Labels, matching_pairs, ranked_in_gallery
 from reid.evaluate.protocol import Protocol
 from reid.evaluate.retrieval import Retrieval
 
@@ -58,10 +59,12 @@ def examine(
 
     Raises:
         ConfigError: scales of what takes one size, or a multi-query protocol without further images.
-        DataError: an image is damaged, features are not finite, or no query has a further image.
+        DataError: no query has any match, an image is damaged, features are not finite, or no query has a further
+            image.
         ArtifactError: the embeddings are not one row per image.
     """
     stated, left = embedder.divide(protocol)
+    _demand_a_match(query, gallery, left)
 
     def decode(samples: Sequence[Sample]) -> NDArray[np.uint8]:
         told = progress_lines(say)
@@ -84,3 +87,14 @@ def examine(
         query_images=query_images,
         gallery_images=gallery_images,
     )
+
+
+def _demand_a_match(query: Sequence[Sample], gallery: Sequence[Sample], protocol: Protocol) -> None:
+    """Labels alone tell that nothing can be found; decoding and embedding would take minutes to come to that."""
+    sides = {}
+    for name, samples in (("query", query), ("gallery", gallery)):
+        people = np.array([sample.person_id for sample in samples], dtype=np.int64)
+        cameras = np.array([sample.camera_id for sample in samples], dtype=np.int64)
+        sides[name] = Labels.of(name, len(samples), people, cameras)
+    ranked = sides["gallery"].take(ranked_in_gallery(sides["gallery"], protocol))
+    matching_pairs(sides["query"], ranked, protocol)

@@ -15,10 +15,10 @@ __all__ = [
     "Labelled",
     "Labels",
     "Pairs",
+    "matching_pairs",
     "normalised",
     "pairs_of_one_identity",
     "ranked_in_gallery",
-    "why_nothing_matches",
 ]
 
 
@@ -152,7 +152,24 @@ def pairs_of_one_identity(query: Labels, gallery: Labels, protocol: Protocol) ->
     return Pairs(query=row, column=column, same_camera=same_camera)
 
 
-def why_nothing_matches(query: Labels, gallery: Labels, pairs: Pairs) -> str:
+def matching_pairs(query: Labels, gallery: Labels, protocol: Protocol) -> Pairs:
+    """As `pairs_of_one_identity`, of which one at least is a match.
+
+    Args:
+        query: queries.
+        gallery: what is ranked of the gallery.
+        protocol: the rules.
+
+    Raises:
+        DataError: no query has any match; says why.
+    """
+    pairs = pairs_of_one_identity(query, gallery, protocol)
+    if pairs.same_camera.all():
+        raise DataError(_why_nothing_matches(query, gallery, pairs))
+    return pairs
+
+
+def _why_nothing_matches(query: Labels, gallery: Labels, pairs: Pairs) -> str:
     """The cause, in words for a person, of there being no match for any query."""
     if not len(gallery.ids):
         return "the gallery holds nothing but junk (identity -1) or removed distractors"

@@ -11,10 +11,9 @@ from reid.evaluate.labelled import (
     Labelled,
     Labels,
     Pairs,
+    matching_pairs,
     normalised,
-    pairs_of_one_identity,
     ranked_in_gallery,
-    why_nothing_matches,
 )
 from reid.evaluate.protocol import Protocol
 from reid.evaluate.result import RankingResult, figures
@@ -186,9 +185,7 @@ def rank_by_distances(
 def _ranked(
     query: Labels, gallery: Labels, protocol: Protocol, places: _Places, max_rank: int, line: str
 ) -> RankingResult:
-    pairs = pairs_of_one_identity(query, gallery, protocol)
-    if pairs.same_camera.all():
-        raise DataError(why_nothing_matches(query, gallery, pairs))
+    pairs = matching_pairs(query, gallery, protocol)
     matched, pairs = pairs.of_matched_queries()
     return figures(
         pairs,

@@ -16,7 +16,7 @@ class LossInput:
         embedding: (B, D) what retrieval uses, not L2-normalised.
         logits: (B, C), or (B, parts, C) of a network with one classifier a part.
         labels: (B,) int64 in [0, C).
-        teacher: (B, T) the teacher's embeddings of the same images before augmentation, or None.
+        teacher: (B, T) the teacher's embeddings of the same images, plain or augmented as these are, or None.
     """
 
     feature: Tensor

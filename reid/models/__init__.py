@@ -1,5 +1,6 @@
 """Backbones by name, their weights and their size."""
 
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,6 +28,7 @@ __all__ = [
     "TrainingOutput",
     "WeightReport",
     "build",
+    "build_embedder",
     "check_weights",
     "code_key",
     "count",
@@ -113,6 +115,31 @@ def build(
     network = _constructed(name, num_classes, options)
     if weights is not None:
         _tell(_fill(network, name, weights), weights)
+    return network
+
+
+def build_embedder(name: str, weights: str | Path, options: NetworkOptions) -> ReIDNetwork:
+    """A trained network that is to embed, in training mode, on the CPU; its classifier plays no part.
+
+    Args:
+        name: as for `build`.
+        weights: as for `build`.
+        options: that the network was trained with.
+
+    Raises:
+        ConfigError: as in `build`, or the file lacks layers that embeddings pass through.
+        ResourceError: as in `build`.
+    """
+    network = _constructed(name, 1, options)
+    report = _fill(network, name, weights)
+    lacking = [entry for entry in (*report.missing, *report.mismatched) if entry.startswith(_OF_OPTIONS)]
+    if lacking:
+        raise ConfigError(
+            f"weights {weights} lack {_some(lacking)}, which embeddings pass through with head {options.head} and "
+            f"pooling {options.pooling}; set head and pooling as in the training"
+        )
+    kept = [entry for entry in (*report.missing, *report.mismatched) if not entry.startswith("classifier.")]
+    _tell(dataclasses.replace(report, missing=tuple(kept), mismatched=()), weights)
     return network
 
 

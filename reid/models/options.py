@@ -2,10 +2,13 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 from reid.config import demand_size, reject_unknown
 from reid.errors import ConfigError
+from reid.training_settings import coerce
 
 __all__ = ["HEAD_NAMES", "POOLING_NAMES", "NetworkOptions", "demand_input_size"]
 
@@ -69,6 +72,16 @@ class NetworkOptions:
             for name in ("parts", "drop_branches"):
                 if getattr(self, name) != _DEFAULTS[name]:
                     raise ConfigError(f"{name} belongs to head pcb, not to {self.head}; leave it out")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from plain values, e.g. out of YAML.
+
+        Raises:
+            ConfigError: unknown name, wrong type or value out of range; names the option.
+        """
+        reject_unknown(values, list(_DEFAULTS), "network option")
+        return cls(**{name: coerce(cls, name, value) for name, value in values.items()})
 
     def demand_offered(self, backbone: str) -> None:
         """Check that a backbone offers what was chosen.

@@ -167,12 +167,11 @@ def load_network(path: Path, backbone: str) -> "ReIDNetwork":
         ConfigError: unknown backbone, or weights of another one, or of another head or pooling; or as in
             `options_beside`.
     """
-    from reid.models import build
+    from reid.models import NetworkOptions, build_embedder
 
-    options = options_beside(path)
-    # The classifier plays no part in an embedding, so its width is free.
+    options = NetworkOptions(**options_beside(path))
     try:
-        return build(backbone, 1, weights=path, **options).eval()
+        return build_embedder(backbone, path, options).eval()
     except ConfigError as error:
         raise ConfigError(
             f"teacher {path}: {error}. A state dict is read with the backbone's own head and pooling, that of a RUN "

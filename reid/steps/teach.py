@@ -12,7 +12,7 @@ Source of `augmented`: Beyer et al., Knowledge distillation: A good teacher is p
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -25,7 +25,7 @@ from reid.config import TrialConfig
 from reid.data import Sample, decode_images, progress_lines
 from reid.errors import ConfigError
 from reid.evaluate import RankingResult, evaluate
-from reid.files import remove_tree, sha256_of, write_json, write_with
+from reid.files import sha256_of, write_json
 from reid.losses import demand_mixable, needs_teacher
 from reid.models import ReIDNetwork, code_key
 from reid.runtime.foreign import options_beside
@@ -40,6 +40,7 @@ from reid.runtime.teacher import (
 from reid.runtime.teacher_spec import find_spec, own_spec
 from reid.runtime.torch_teacher import TorchTeacher
 from reid.steps.data import TrialData
+from reid.steps.embeddings import BATCH, load_embeddings, write_embeddings
 from reid.steps.teacher_check import GIVEN, check_reading
 from reid.steps.views import drawn_embedder, drawn_parameters
 from reid.steps.workshop import Workshop
@@ -60,10 +61,6 @@ __all__ = [
 
 DENSE = "dense"
 """Setting of `teacher` that makes the trial's own dense network teach the slimmed one."""
-
-EMBEDDINGS = "embeddings.npy"
-_BATCH = 16  # a timing waits for the batch under way, so it is small
-_PART = 64 * _BATCH
 
 
 class Trained(Protocol):
@@ -120,7 +117,7 @@ def check_teacher(config: TrialConfig) -> None:
 def teach(
     work: Workshop, data: TrialData, *, loss: str | None = None, dense: Trained | None = None
 ) -> NDArray[np.float32] | None:
-    """A teacher's embedding of each training image and its mirror image, out of the cache where they are known.
+    """A teacher's embeddings of the training images, or of variants of them, out of the cache where they are known.
 
     Args:
         work: its configuration names the teacher.
@@ -217,7 +214,7 @@ def score_teacher(
         DataError: an image is damaged, or no query has a match.
     """
     images = [decode_images(part, teacher.input_size, root).array for part in (query, gallery)]
-    return evaluate(teacher.embed, query, images[0], gallery, images[1], batch=_BATCH)
+    return evaluate(teacher.embed, query, images[0], gallery, images[1], batch=BATCH)
 
 
 def both_ways(teacher: Teacher, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -279,15 +276,15 @@ def _teach_by_file(work: Workshop, data: TrialData, path: str) -> NDArray[np.flo
         write_json(folder / "readings.json", readings)
         if config.teacher_view == "drawn":
             rows = drawn_embedder(config, images, teacher.embed)
-            _write_embeddings(work, len(images), rows, folder, views=config.teacher_views)
+            write_embeddings(work, len(images), rows, folder, views=config.teacher_views)
         else:
-            _write_embeddings(work, len(images), lambda part: both_ways(teacher, images[part]), folder)
+            write_embeddings(work, len(images), lambda part: both_ways(teacher, images[part]), folder)
 
     parameters = teacher_parameters(config)
     if config.teacher_view == "augmented":
         del parameters["view"]  # the classes' means are those of plain images
     folder, _ = work.stage("teach", 1, parameters, (data.split_key,), compute)
-    return _load(folder / EMBEDDINGS)
+    return load_embeddings(folder)
 
 
 def teach_by_network(
@@ -320,9 +317,9 @@ def teach_by_network(
             with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
                 if view == "drawn":
                     variants = drawn_embedder(work.config, images, unit)
-                    _write_embeddings(work, len(images), variants, folder, views=work.config.teacher_views)
+                    write_embeddings(work, len(images), variants, folder, views=work.config.teacher_views)
                 else:
-                    _write_embeddings(work, len(images), rows, folder)
+                    write_embeddings(work, len(images), rows, folder)
         finally:
             dense.model.to("cpu")
 
@@ -332,40 +329,4 @@ def teach_by_network(
     if view == "drawn":
         parameters["view"] = drawn_parameters(work.config)
     folder, _ = work.stage("teach", 1, parameters, (dense.key, data.key), compute)
-    return _load(folder / EMBEDDINGS)
-
-
-def _write_embeddings(
-    work: Workshop,
-    count: int,
-    rows: Callable[[slice], NDArray[np.float32]],
-    folder: Path,
-    *,
-    views: int = 1,
-) -> None:
-    """Fill `folder`, part by part: after a crash the parts that are there are not computed again."""
-    starts = range(0, count, _PART)
-    batch = max(1, _BATCH // views)
-    for start in starts:
-        part, stop = folder / f"part-{start:08d}.npy", min(start + _PART, count)
-        if part.is_file():
-            continue
-        batches = []
-        for first in range(start, stop, batch):
-            with work.lock.shared():
-                batches.append(rows(slice(first, min(first + batch, stop))))
-        _save(part, np.concatenate(batches))
-        work.say(f"teach: {stop} of {count} images")
-    parts = [folder / f"part-{start:08d}.npy" for start in starts]
-    _save(folder / EMBEDDINGS, np.concatenate([_load(part) for part in parts]))
-    for part in parts:
-        remove_tree(part)
-
-
-def _load(path: Path) -> NDArray[np.float32]:
-    rows: NDArray[np.float32] = np.load(path, allow_pickle=False)
-    return rows
-
-
-def _save(path: Path, rows: NDArray[np.float32]) -> None:
-    write_with(path, lambda temporary: np.save(temporary, rows, allow_pickle=False))
+    return load_embeddings(folder)

@@ -9,17 +9,21 @@ from numpy.typing import NDArray
 
 from reid.config import TrialConfig
 from reid.train.augment import vary_pixels
-from reid.train.variants import REFERENCE, drawn_variants
+from reid.train.variants import DRAWING, drawn_variants
 
-__all__ = ["drawn_embedder", "drawn_parameters"]
+__all__ = ["SETTINGS", "drawn_embedder", "drawn_parameters"]
 
-# What decides the variants; a mirror image has the embedding of its image.
-_SETTINGS = ("seed", "pad_crop", "erasing", "colour_jitter", "hue", "grayscale")
+SETTINGS = ("seed", "pad_crop", "erasing", "colour_jitter", "hue", "grayscale")
+"""Settings that decide the variants besides their number; a mirror image has the embedding of its image."""
 
 
 def drawn_parameters(config: TrialConfig) -> dict[str, Any]:
     """What decides the variants besides the images, as JSON values."""
-    return {"drawn": config.teacher_views, **{name: getattr(config, name) for name in _SETTINGS}}
+    return {
+        "drawn": config.teacher_views,
+        "drawing": DRAWING,
+        **{name: getattr(config, name) for name in SETTINGS},
+    }
 
 
 def drawn_embedder(
@@ -38,7 +42,7 @@ def drawn_embedder(
         From a slice of the N to (its length, V, T).
     """
     views, (height, width) = config.teacher_views, images.shape[1:3]
-    variants = drawn_variants(len(images), views, config).scaled(REFERENCE, (height, width), config)
+    variants = drawn_variants(len(images), views, (height, width), config)
 
     def rows(part: slice) -> NDArray[np.float32]:
         which = torch.arange(part.start * views, part.stop * views)

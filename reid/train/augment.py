@@ -10,7 +10,7 @@ from reid.train.images import normalise_batch
 from reid.train.variants import Variants, padding
 from reid.training_settings import TrainingSettings
 
-__all__ = ["augment", "blend", "vary", "vary_pixels"]
+__all__ = ["augment", "vary", "vary_pixels"]
 
 
 def augment(images: Tensor, settings: TrainingSettings, generator: torch.Generator) -> Tensor:
@@ -32,7 +32,7 @@ def augment(images: Tensor, settings: TrainingSettings, generator: torch.Generat
     """
     count, height, width, _ = images.shape
     varied = vary(images, Variants.draw(count, (height, width), settings, generator), settings)
-    return blend(varied, settings.mixup, generator) if settings.mixup else varied
+    return _blend(varied, settings.mixup, generator) if settings.mixup else varied
 
 
 def vary(images: Tensor, variants: Variants, settings: TrainingSettings) -> Tensor:
@@ -65,7 +65,7 @@ def vary_pixels(images: Tensor, variants: Variants, settings: TrainingSettings) 
     return torch.where(_mask(variants.erased, images.shape).to(images.device)[..., None], mean, varied)
 
 
-def blend(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+def _blend(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
     """Some of the images with a share between 0 and 1 of another one."""
     count = len(images)
     other = torch.randperm(count, generator=generator).to(images.device)

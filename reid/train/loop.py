@@ -77,7 +77,7 @@ def train(
         TrainingDiverged: the loss is NaN or infinite, names epoch and step; or a weight after an epoch.
         ResourceError: memory or disk ran out.
     """
-    _check(images, labels, recipe, teacher, validate)
+    _check(images, labels, recipe, teacher, live, validate)
     keep_freed_memory()
     was_training = model.training
     _lay_out(model.train(), torch.channels_last)
@@ -141,6 +141,7 @@ def _check(
     labels: NDArray[np.int64],
     recipe: Recipe,
     teacher: NDArray[np.float32] | None,
+    live: Callable[[Tensor], Tensor] | None,
     validate: Callable[[nn.Module], float] | None,
 ) -> None:
     check_images(images)
@@ -150,6 +151,8 @@ def _check(
         raise ConfigError(
             f"teacher must embed each image once, got {len(teacher)} rows for {len(images)} images"
         )
+    if teacher is not None and teacher.ndim == 3 and (live is not None or recipe.mixup):
+        raise ConfigError("a teacher of drawn views knows no other images; leave out live and mixup")
     if recipe.validate_every and validate is None:
         raise ConfigError("validate_every is set, but there are no validation images; set it to 0")
 

@@ -23,7 +23,7 @@ from reid.train.precision import autocast_type
 from reid.train.recipe import EpochReport, Progress, Recipe
 from reid.train.sampler import epoch_batches
 from reid.train.schedule import learning_rate
-from reid.train.variants import REFERENCE, Variants, drawn_variants
+from reid.train.variants import Variants, drawn_variants
 
 __all__ = ["Stepper", "seeded"]
 
@@ -164,8 +164,7 @@ class Stepper:
             return None
         count, views, _ = self.teacher.shape
         _, height, width, _ = self.images.shape
-        drawn = drawn_variants(count, views, self.recipe)
-        return drawn.scaled(REFERENCE, (height, width), self.recipe)
+        return drawn_variants(count, views, (height, width), self.recipe)
 
     @cached_property
     def forward(self) -> Callable[[Tensor], tuple[Tensor, ...]]:
@@ -187,18 +186,25 @@ class Stepper:
     def _lesson(self, batch: NDArray[np.int64], generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """The images `batch` names, augmented, and what the teacher makes of them."""
         plain = self._on_device(np.asarray(self.images[batch]))
-        if self.drawn is not None and self.teacher is not None:
-            views = self.teacher.shape[1]
-            which = torch.randint(views, (len(batch),), generator=generator)
-            images = vary(plain, self.drawn.take(torch.from_numpy(batch) * views + which), self.recipe)
-            mirrored = torch.rand(len(batch), generator=generator) < self.recipe.flip
-            images = torch.where(mirrored.to(self.device)[:, None, None, None], images.flip(3), images)
-            return images, self._on_device(self.teacher[batch, which.numpy()])
+        if self.drawn is not None:
+            return self._drawn_lesson(plain, batch, self.drawn, generator)
         images = augment(plain, self.recipe, generator)
         if self.live is not None:
             with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
                 return images, self.live(images)
-        return images, None if self.teacher is None else self._on_device(self.teacher[batch])
+        return images, None if self.teacher is None else self._on_device(np.asarray(self.teacher[batch]))
+
+    def _drawn_lesson(
+        self, plain: Tensor, batch: NDArray[np.int64], drawn: Variants, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """One of the views of each image, mirrored or not, and the teacher's embedding of that view."""
+        assert self.teacher is not None, "views are drawn for a teacher"
+        views = self.teacher.shape[1]
+        which = torch.randint(views, (len(batch),), generator=generator)
+        images = vary(plain, drawn.take(torch.from_numpy(batch) * views + which), self.recipe)
+        mirrored = torch.rand(len(batch), generator=generator) < self.recipe.flip
+        images = torch.where(mirrored.to(self.device)[:, None, None, None], images.flip(3), images)
+        return images, self._on_device(np.asarray(self.teacher[batch, which.numpy()]))
 
     def _plain_batches(self, epoch: int) -> Iterator[Tensor]:
         # Blends have less contrast than the images that the network will see.
@@ -214,7 +220,7 @@ class Stepper:
     def _loss_context(self) -> LossContext:
         centres = None
         if self.teacher is not None:
-            rows = self.teacher if self.teacher.ndim == 2 else self.teacher.mean(axis=1)
+            rows = np.asarray(self.teacher if self.teacher.ndim == 2 else self.teacher.mean(axis=1))
             centres = torch.from_numpy(_class_means(rows, self.labels))
         return LossContext(
             model=self.model,

@@ -9,10 +9,13 @@ from torch import Tensor
 
 from reid.training_settings import TrainingSettings
 
-__all__ = ["REFERENCE", "Variants", "drawn_variants", "padding"]
+__all__ = ["DRAWING", "REFERENCE", "Variants", "drawn_variants", "padding"]
 
 REFERENCE = (256, 128)
 """(height, width) of the image whose pixels `pad_crop` counts."""
+
+DRAWING = 1
+"""Changes with what the same seed draws: a teacher's embeddings that are kept belong to one drawing."""
 
 _AREA = (0.02, 0.4)
 _ASPECT = (0.3, 1 / 0.3)
@@ -89,8 +92,10 @@ class Variants:
             settings: that these were drawn with.
         """
         parts = self._parts()
-        reach = torch.tensor(padding(size, settings)).clamp_min(1)
-        parts["corner"] = (self.corner * torch.tensor(padding(wanted, settings)) / reach).round().long()
+        reach, padded = torch.tensor(padding(size, settings)), torch.tensor(padding(wanted, settings))
+        scaled = (self.corner * padded / reach.clamp_min(1)).round().long()
+        # Where nothing was padded, nothing was shifted either.
+        parts["corner"] = torch.where(reach > 0, scaled, padded)
         ratio = torch.tensor(wanted) / torch.tensor(size)
         for name in ("grey", "erased"):
             if (boxes := parts.get(name)) is not None:
@@ -109,7 +114,7 @@ def padding(size: tuple[int, int], settings: TrainingSettings) -> tuple[int, int
     return round(height * settings.pad_crop / tall), round(width * settings.pad_crop / wide)
 
 
-def drawn_variants(count: int, views: int, settings: TrainingSettings) -> Variants:
+def drawn_variants(count: int, views: int, size: tuple[int, int], settings: TrainingSettings) -> Variants:
     """`views` variants of each of `count` images, the same for the same settings and seed.
 
     They are drawn for images of the size `REFERENCE`, so that networks of every input size see the same, and none is a
@@ -118,17 +123,19 @@ def drawn_variants(count: int, views: int, settings: TrainingSettings) -> Varian
     Args:
         count: images, >= 1.
         views: of each, >= 1.
+        size: (height, width) of the images in pixels.
         settings: gives probabilities, amplitudes and seed.
 
     Returns:
         count x views rows; view v of image i is row i x views + v.
     """
-    # A child of the seed: the batches of an epoch are drawn from other children.
+    # A child of the seed, apart from those that the batches of each epoch are drawn by.
     seed = int(
         np.random.SeedSequence(settings.seed, spawn_key=(1,)).generate_state(1, np.uint64)[0] >> np.uint64(1)
     )
     upright = replace(settings, flip=0.0)
-    return Variants.draw(count * views, REFERENCE, upright, torch.Generator().manual_seed(seed))
+    drawn = Variants.draw(count * views, REFERENCE, upright, torch.Generator().manual_seed(seed))
+    return drawn.scaled(REFERENCE, size, upright)
 
 
 def _rectangles(count: int, size: tuple[int, int], probability: float, generator: torch.Generator) -> Tensor:

@@ -12,8 +12,8 @@ from reid.evaluate import Protocol, RankingResult
 from reid.evaluate.plugin import apply_metric, load_metric
 from reid.timing import DeviceLock
 from reid.timing.machine import cores
+from search.console import accuracy, print_json, progress_line
 from search.console import out as console
-from search.console import print_json, progress_line
 from search.options import parse_settings
 
 __all__ = ["evaluate"]
@@ -25,10 +25,15 @@ def evaluate(
     context: typer.Context,
     model: Annotated[Path, typer.Argument(help="ONNX file, package or its zip, RUN folder, or state dict.")],
     data: Annotated[Path, typer.Option(help="Prepared dataset.")],
-    backbone: Annotated[str | None, typer.Option(help="Network of a state dict.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Network of a state dict, as for train: resnet18, osnet_x0_25, ...")
+    ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="name=value of the network of a state dict: head=linear."),
+        typer.Option(
+            "--set",
+            help="name=value of the network of a state dict, as for train: head=linear, last_stride=1, ...",
+        ),
     ] = None,
     input_size: Annotated[
         str | None, typer.Option(help="HEIGHTxWIDTH of a state dict; 256x128 when left out.")
@@ -98,6 +103,10 @@ def evaluate(
         return
     if validation_share is not None and split != "validation":
         raise ConfigError("--validation-share needs --split validation or --classification")
+    if seed is not None and split != "validation" and not ranked_list:
+        raise ConfigError(
+            "--seed needs --split validation, --classification or --ranked-list: nothing else is drawn"
+        )
     picture = chosen_picture(ranked_list, queries, data)
     own = {path: load_metric(path) for path in metric or []}
     dataset = load_dataset(dataset_name(data), data)
@@ -112,13 +121,16 @@ def evaluate(
         answer = _figures(examined.found.ranking(), split)
     if hold_out is not None:
         answer |= {"validation_share": hold_out.share, "seed": hold_out.seed}
-    if own:
-        with beside():
-            answer["metrics"] = {path: apply_metric(own[path], path, examined.found) for path in own}
-    if picture is not None:
-        picture.write(examined, seed or 0)
-        answer["ranked_list"] = str(picture.path)
-    _answer(answer, json)
+    try:
+        if own:
+            with beside():
+                answer["metrics"] = {path: apply_metric(own[path], path, examined.found) for path in own}
+        if picture is not None:
+            picture.write(examined, seed or 0)
+            answer["ranked_list"] = str(picture.path)
+    finally:
+        # What took minutes to find is told, whatever becomes of the rest.
+        _answer(answer, json)
 
 
 def _figures(ranking: RankingResult, split: str) -> dict[str, Any]:
@@ -132,10 +144,7 @@ def _answer(values: dict[str, Any], json: bool) -> None:
     if json:
         print_json(values)
         return
-    console.print(
-        f"mAP {values['mAP']:.4f} (trapezoid {values['mAP_trapezoid']:.4f})  "
-        f"rank-1 {values['rank1']:.4f}  rank-5 {values['rank5']:.4f}  rank-10 {values['rank10']:.4f}"
-    )
+    console.print(accuracy(values))
     for path, named in values.get("metrics", {}).items():
         figures = "  ".join(f"{name} {value:.6g}" for name, value in named.items())
         console.print(f"{path}: {figures}", markup=False)

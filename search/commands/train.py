@@ -1,5 +1,6 @@
 """`reid-pareto train`: the dense baseline alone."""
 
+from collections.abc import Set
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from reid.data import dataset_name
 from reid.errors import ConfigError
 from reid.outcome import TrialOutcome
 from reid.pruning_settings import PRUNING
-from search.console import errors, print_json
+from search.console import accuracy, errors, print_json
 from search.console import out as console
 from search.options import parse_settings, parse_size
 
@@ -19,8 +20,13 @@ __all__ = ["train"]
 _DEFAULTS = TrialConfig()
 _CURVES = "tensorboard"
 _DENSE = {"method": "none", "prune_rate": 0.0}
-_PK, _OTHERS = ("pk",), ("class-balanced", "random")
-_READ_BY = {"identities_per_batch": _PK, "images_per_identity": _PK, "batch_size": _OTHERS}
+_PK, _OTHERS = ("sampler", ("pk",)), ("sampler", ("class-balanced", "random"))
+_READ_BY: dict[str, tuple[str, tuple[str, ...]]] = {
+    "identities_per_batch": _PK,
+    "images_per_identity": _PK,
+    "batch_size": _OTHERS,
+    "teacher_views": ("teacher_view", ("drawn",)),
+}
 
 # Written out, because the modules that know them need torch, and help should not.
 _BACKBONES = (
@@ -60,7 +66,10 @@ def train(
     backbone: Annotated[
         str, _option(_NETWORK, f"{_BACKBONES}, or module:function of your own.")
     ] = _DEFAULTS.backbone,
-    weights: Annotated[str | None, _option(_NETWORK, "State dict to start from, or imagenet.")] = None,
+    weights: Annotated[
+        str | None,
+        _option(_NETWORK, "State dict to start from, imagenet, or torchvision's name."),
+    ] = None,
     input_size: Annotated[str, _option(_NETWORK, "HEIGHTxWIDTH in pixels.")] = "128x64",
     head: Annotated[str, _option(_NETWORK, "default, bnneck, linear or pcb.")] = _DEFAULTS.head,
     pooling: Annotated[str, _option(_NETWORK, "avg, max or gem.")] = _DEFAULTS.pooling,
@@ -77,7 +86,7 @@ def train(
         str, _option(_LOSS, "plain; drawn or augmented: the teacher sees what the student sees.")
     ] = _DEFAULTS.teacher_view,
     teacher_views: Annotated[
-        int, _option(_LOSS, "Variants of each image that are drawn for it.")
+        int, _option(_LOSS, "Variants of each image, with --teacher-view drawn.")
     ] = _DEFAULTS.teacher_views,
     epochs: Annotated[int, _option(_DESCENT, "Passes over the training images.")] = _DEFAULTS.epochs,
     learning_rate: Annotated[float, _option(_DESCENT, "Peak learning rate.")] = _DEFAULTS.learning_rate,
@@ -140,7 +149,7 @@ def train(
     typed = {name for name in options if _is_typed(context, name)}
     _refuse_contradictions({name: options[name] for name in typed}, assigned)
     config = _config(data, options, assigned)
-    _refuse_unread(typed, config.sampler)
+    _refuse_unread(typed | assigned.keys(), config)
     # Late, because torch takes seconds to load: help and a typing error should not.
     from search.single import run_single, summary
     from search.training_view import TrainingView
@@ -176,14 +185,19 @@ def _refuse_contradictions(typed: dict[str, Any], assigned: dict[str, Any]) -> N
             )
 
 
-def _refuse_unread(typed: set[str], sampler: str) -> None:
-    for name, readers in _READ_BY.items():
-        if name in typed and sampler not in readers:
-            option = f"--{name.replace('_', '-')}"
+def _refuse_unread(said: Set[str], config: TrialConfig) -> None:
+    for name, (setting, readers) in _READ_BY.items():
+        if name in said and (value := getattr(config, setting)) not in readers:
+            option, other = (f"--{word.replace('_', '-')}" for word in (name, setting))
             raise ConfigError(
-                f"{option} is of sampler {' and '.join(readers)}, and sampler {sampler} does not read it; "
-                f"leave it out, or set --sampler {readers[0]}"
+                f"{option} is of {setting} {' and '.join(readers)}, and {setting} {value} does not read it; "
+                f"leave it out, or set {other} {readers[0]}"
             )
+    if config.schedule == "step" and min(config.milestones, default=0) >= config.epochs > 0:
+        raise ConfigError(
+            f"--milestones begin after epoch {config.milestones[0]}, and there are {config.epochs}: the rate would "
+            "never fall; give earlier ones, or set --schedule constant"
+        )
 
 
 def _numbers(text: str) -> list[int]:
@@ -196,11 +210,12 @@ def _numbers(text: str) -> list[int]:
 def _tell(outcome: TrialOutcome, out: Path) -> None:
     metrics = outcome.metrics
     console.print(
-        f"mAP {metrics['mAP']:.4f}  rank-1 {metrics['rank1']:.4f} on held-out identities; "
+        f"{accuracy(metrics)} on held-out identities; "
         f"{metrics['latency_ms']:.2f} ms{'' if outcome.latency_trusted else ' (untrusted)'}, "
         f"{metrics['params'] / 1e6:.2f} M parameters; in {out}",
         markup=False,
     )
+    console.print(outcome.protocol, markup=False)
     measured = [row for row in outcome.curves if row["val_mAP"] is not None]
     if measured:
         best = max(measured, key=lambda row: row["val_mAP"])

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 import spaces
+from search.console import accuracy, print_json
 from search.console import out as console
-from search.console import print_json
 from search.data_home import data_or_synthetic
 from search.options import parse_settings
 from search.planner import absolute_limits, trial_config
@@ -41,11 +41,12 @@ def trial(
         return
     metrics = outcome.metrics
     console.print(
-        f"{outcome.status}: mAP {metrics['mAP']:.4f}  rank-1 {metrics['rank1']:.4f} on held-out identities; "
+        f"{outcome.status}: {accuracy(metrics)} on held-out identities; "
         f"{metrics['latency_ms']:.2f} ms{'' if outcome.latency_trusted else ' (untrusted)'}, "
         f"{metrics['size_bytes'] / 1e6:.2f} MB; in {out}",
         markup=False,
     )
+    console.print(outcome.protocol, markup=False)
     for limit, excess in outcome.violations.items():
         console.print(f"breaks {limit} by {excess:.4g}", markup=False)
     for text in chosen.parsed_limits():

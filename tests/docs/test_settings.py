@@ -11,12 +11,14 @@ import pytest
 from reid.config import Target, TrialConfig
 from reid.data import DATASETS
 from reid.errors import ConfigError
+from reid.losses import LOSSES
 from reid.models import BACKBONES
 from reid.models.options import HEAD_NAMES, POOLING_NAMES
 from reid.prune import METHODS
 from reid.quantize import SCHEMES
 from reid.registries import network_options
 from reid.runtime import RUNTIMES
+from reid.train.sampler import SAMPLERS
 from search.planner import FOOTPRINT_METRICS, METRICS, check_space
 from spaces import Space, parse_space, read_value
 from tests.docs.blocks import ROOT, blocks
@@ -135,3 +137,14 @@ def test_the_space_of_the_page_is_one_and_its_keys_and_figures_are_all() -> None
     assert keys == list(Space.model_fields)
     figures = re.findall(r"`(\w+)`", text.split("**Figures**")[1].split("\n\n")[0])
     assert set(figures) == {*METRICS, *FOOTPRINT_METRICS}
+
+
+def test_every_loss_sampler_and_head_stands_in_a_command() -> None:
+    text = "\n".join(
+        block.text
+        for page in (ROOT / "docs").glob("*.md")
+        for block in blocks(page)
+        if block.language == "sh"
+    )
+    named = set(re.findall(r"[a-z][a-z0-9-]*", text))
+    assert {*LOSSES, *SAMPLERS, *HEAD_NAMES} - {"default"} - named == set()

@@ -19,7 +19,7 @@ import pytest
 from reid.timing import DeviceLock, calibration_kernel_ms, measure
 from reid.timing.queue import queued_ms
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.clock]
 
 HOLD = """
 import sys, time

@@ -157,6 +157,21 @@ def test_a_teacher_is_asked_about_every_image_once(root: Path) -> None:
     assert hours * 3600 == pytest.approx(3 * images / tiny_images + 4 * 2)
 
 
+@pytest.mark.parametrize(("searched", "lessons"), [("erasing", 1 + 4), ("learning_rate", 1)])
+def test_other_variants_need_another_lesson(searched: str, lessons: int, root: Path) -> None:
+    dataset = load_dataset("synthetic", root)
+    fixed = {
+        "method": "none", "epochs": 0, "teacher": "teacher.onnx", "loss": "softmax+distill-similarity",
+        "teacher_view": "drawn",
+    }  # fmt: skip
+    space = make_space(fixed=fixed, parameters={searched: {"float": [0.1, 0.5]}})
+    tiny_images = len(split_validation(dataset, dry_run._TINY["validation_share"], 0).train)
+    images = len(split_validation(dataset, TrialConfig.from_dict({}).validation_share, 0).train)
+    outcomes = [tiny(0.0, stage("teach", 3.0)), tiny(0.0, stage("teach", 0.0, cached=True))]
+    hours = dry_run.estimate(space, dataset, dataset, 4, outcomes, 0).hours
+    assert hours * 3600 == pytest.approx(lessons * 3 * images / tiny_images)
+
+
 @pytest.mark.parametrize("trials", [1, 10])
 def test_int8_qat_trains_and_teaches_in_every_trial(trials: int, root: Path) -> None:
     dataset = load_dataset("synthetic", root)

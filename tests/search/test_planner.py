@@ -138,6 +138,14 @@ def test_dataset_and_target_are_replaced_like_other_settings() -> None:
         ),
         ({"parameters": {"seed": {"choice": [0, 1]}}}, "seed decides .* put it under fixed"),
         ({"parameters": {"validation_share": {"float": [0.1, 0.3]}}}, "validation_share decides"),
+        ({"parameters": {"teacher_views": {"int": [2, 8]}}}, "no effect unless teacher_view is drawn"),
+        (
+            {
+                "fixed": {"teacher_view": "plain"},
+                "parameters": {"teacher_views": {"int": [2, 8]}},
+            },
+            "teacher_views is searched but has no effect",
+        ),
         (
             {"fixed": {"method": "hfp", "allocate": "latency", "latency_budget": 0.4}},
             "prune_rate is searched but has no effect beside a fixed latency_budget; search latency_budget",

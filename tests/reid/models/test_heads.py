@@ -35,6 +35,19 @@ def test_linear_head_is_the_baselines_block() -> None:
     assert not classifier.bias.any()
 
 
+def test_linear_embedding_is_the_normalised_linear_map_of_the_pooled_one() -> None:
+    made = network(head="linear").eval()
+    linear, norm = made.reduce[0], made.bottleneck
+    with torch.no_grad():
+        linear.bias.uniform_(-1, 1)
+        _, embedding = made.embed(IMAGES)
+        mapped = made.extract(IMAGES).mean((2, 3)) @ linear.weight.T + linear.bias
+        expected = (mapped - norm.running_mean) / (
+            norm.running_var + norm.eps
+        ).sqrt() * norm.weight + norm.bias
+    torch.testing.assert_close(embedding, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_metric_loss_of_the_linear_head_sees_the_normalised_feature() -> None:
     output = network(head="linear")(IMAGES)
     torch.testing.assert_close(output.feature, output.embedding, rtol=0, atol=0)

@@ -16,6 +16,7 @@ from reid.files import write_json
 from reid.models import build
 from reid.runtime.teacher import open_teacher
 from reid.stages import NoCache
+from reid.steps import embeddings
 from reid.steps import teach as module
 from reid.steps.data import TrialData, load_data
 from reid.steps.teach import (
@@ -30,7 +31,7 @@ from reid.steps.teach import (
 from reid.steps.workshop import Workshop
 from reid.train import embed, normalise_batch
 from reid.train.augment import vary_pixels
-from reid.train.variants import REFERENCE, drawn_variants
+from reid.train.variants import drawn_variants
 from tests.contract.deployment import SPEC, tiny_artifact
 from tests.reid.runtime.teachers import channel_means
 
@@ -99,7 +100,7 @@ def test_drawn_variants_are_embedded_at_the_teachers_size(
 ) -> None:
     from reid.data import decode_images
 
-    monkeypatch.setattr(module, "_PART", 5)
+    monkeypatch.setattr(embeddings, "_PART", 5)
     config = replace(config, teacher_view="drawn", teacher_views=3, colour_jitter=0.2)
     work = workshop(config, tmp_path / "cache")
     data = data_of(work, root)
@@ -109,11 +110,41 @@ def test_drawn_variants_are_embedded_at_the_teachers_size(
     assert config.teacher is not None
     images = decode_images(data.train, (SPEC.height, SPEC.width), root).array
     plain = torch.from_numpy(np.repeat(np.asarray(images), 3, axis=0))
-    variants = drawn_variants(len(images), 3, config).scaled(REFERENCE, (SPEC.height, SPEC.width), config)
+    variants = drawn_variants(len(images), 3, (SPEC.height, SPEC.width), config)
     varied = vary_pixels(plain, variants, config).numpy()
     np.testing.assert_allclose(
         rows.reshape(len(varied), -1), open_teacher(config.teacher).embed(varied), atol=1e-6
     )
+
+
+def test_interrupted_variants_go_on_where_they_were(
+    config: TrialConfig, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embeddings, "_PART", 6)
+    config = replace(config, teacher_view="drawn", teacher_views=2)
+    data = data_of(work := workshop(config, tmp_path / "whole"), root)
+    whole = teach(work, data)
+    genuine, asked, resumed = module.drawn_embedder, [0], False
+
+    def torn(*arguments: Any) -> Any:
+        rows = genuine(*arguments)
+
+        def counted(part: slice) -> np.ndarray:
+            if asked[0] == 4 and not resumed:
+                raise KeyboardInterrupt
+            asked[0] += 1
+            return rows(part)
+
+        return counted
+
+    monkeypatch.setattr(module, "drawn_embedder", torn)
+    monkeypatch.setattr(embeddings, "BATCH", 2)
+    with pytest.raises(KeyboardInterrupt):
+        teach(work := workshop(config, tmp_path / "torn"), data)
+    resumed = True
+    np.testing.assert_array_equal(teach(work, data), whole)
+    # One image at a time, three to a part: the fourth was computed twice.
+    assert asked[0] == len(data.train) + 1
 
 
 def test_drawn_variants_are_shared_by_students_of_every_size(
@@ -138,8 +169,7 @@ def test_the_dense_network_teaches_by_each_view(root: Path, tmp_path: Path, view
     data = data_of(work, root)
     rows = teach_by_network(work, data, dense, view=view)
     if view == "drawn":
-        variants = drawn_variants(len(data.images), 2, work.config)
-        variants = variants.scaled(REFERENCE, work.config.input_size, work.config)
+        variants = drawn_variants(len(data.images), 2, work.config.input_size, work.config)
         plain = torch.from_numpy(np.repeat(data.images, 2, axis=0))
         expected = unit(embed(dense.model, vary_pixels(plain, variants, work.config).numpy()))
         expected = expected.reshape(rows.shape)
@@ -162,8 +192,8 @@ def test_taught_once(config: TrialConfig, root: Path, tmp_path: Path) -> None:
 def test_an_interrupted_teacher_goes_on_where_it_was(
     config: TrialConfig, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_BATCH", 2)
-    monkeypatch.setattr(module, "_PART", 4)
+    monkeypatch.setattr(embeddings, "BATCH", 2)
+    monkeypatch.setattr(embeddings, "_PART", 4)
     whole = teach(work := workshop(config, tmp_path / "whole"), data := data_of(work, root))
     seen: list[int] = []
     genuine = module.both_ways
@@ -314,6 +344,7 @@ def test_refused_before_any_work(config: TrialConfig, change: dict[str, Any], me
         {"loss": "softmax", "finetune_loss": DISTILLED, "teacher": DENSE},
         {"teacher_view": "augmented"},
         {"teacher_view": "augmented", "loss": "distill-distance", "mixup": 0.5},
+        {"teacher_view": "drawn", "teacher_views": 2},
     ],
 )
 def test_accepted(config: TrialConfig, change: dict[str, Any]) -> None:

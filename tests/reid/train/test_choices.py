@@ -154,11 +154,18 @@ def test_a_rate_of_zero_freezes_the_backbone() -> None:
     assert not torch.equal(model.fc[0].weight, before.fc[0].weight)
 
 
-def test_float16_learns_and_resumes() -> None:
+def test_float16_learns_and_resumes(tmp_path: Path) -> None:
     recipe = replace(RECIPE, precision="fp16", epochs=4)
-    one, two = network(), network()
+    one, two, checkpoint = network(), network(), tmp_path / "epoch.ckpt"
     reports = train(one, IMAGES, LABELS, recipe)
-    train(two, IMAGES, LABELS, recipe)
+
+    def stop(report: EpochReport) -> None:
+        if report.epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), IMAGES, LABELS, recipe, checkpoint=checkpoint, on_epoch=stop)
+    train(two, IMAGES, LABELS, recipe, checkpoint=checkpoint)
     assert reports[-1].loss < reports[0].loss
     assert same_weights(one, two)
 

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+import torch
 
 from reid.config import TrialConfig
 from reid.errors import ConfigError
@@ -12,7 +13,9 @@ from reid.models import NetworkOptions
 from reid.registries import check_names, network_options
 from reid.steps.dense import recipe_of, stage_parameters
 from reid.steps.practice import practice_parameters
+from reid.steps.views import drawn_parameters
 from reid.train import Recipe
+from reid.train.variants import Variants, drawn_variants
 
 CHANGES: dict[str, dict[str, Any]] = {
     "loss": {"loss": "softmax"},
@@ -60,6 +63,19 @@ def test_every_setting_of_a_recipe_changes_the_key() -> None:
         others = {key: value for key, value in change.items() if key != name}
         alike = TrialConfig(**others) if name == "mixup" else DEFAULT
         assert text(TrialConfig(**change), "dense") != text(alike, "dense"), name
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_drawn_views_have_another_key_where_they_are_others(name: str) -> None:
+    drawn = [drawn_variants(50, 2, (64, 32), config) for config in (DEFAULT, TrialConfig(**CHANGES[name]))]
+    first, second = ({key: getattr(one, key) for key in Variants.__slots__} for one in drawn)
+    same = all(
+        (part is None and second[key] is None)
+        or (part is not None and second[key] is not None and torch.equal(part, second[key]))
+        for key, part in first.items()
+    )
+    alike = drawn_parameters(DEFAULT) == drawn_parameters(TrialConfig(**CHANGES[name]))
+    assert alike is same
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Variants drawn apart from the images: what is taken, scaled and drawn once for all."""
 
+import hashlib
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from reid.data.normalize import MEAN, STD
+from reid.errors import ConfigError
 from reid.models import TrainingOutput
-from reid.train import Recipe, train
+from reid.train import EpochReport, Recipe, train
 from reid.train.augment import augment, vary, vary_pixels
-from reid.train.variants import REFERENCE, Variants, drawn_variants
-from tests.reid.train.people import IMAGES, LABELS, RECIPE
+from reid.train.variants import DRAWING, REFERENCE, Variants, drawn_variants
+from tests.reid.train.people import IMAGES, LABELS, RECIPE, network, same_weights
 
 ALL = Recipe(colour_jitter=0.3, hue=0.1, grayscale=0.5)
 SIZE = (64, 32)
@@ -82,15 +85,30 @@ def test_scaled_to_any_size_they_stay_inside(height: int, width: int, pad: float
     assert bool(((top + tall <= height) & (left + wide <= width)).all())
 
 
+def test_nothing_is_shifted_where_only_the_larger_size_is_padded() -> None:
+    settings = replace(ALL, pad_crop=0.4)
+    scaled = drawn(5, REFERENCE, settings).scaled(REFERENCE, (1024, 512), settings)
+    assert bool((scaled.corner == 2).all())
+
+
+def test_the_drawing_is_pinned() -> None:
+    """A teacher's embeddings that were kept belong to this drawing: where it changes, change `DRAWING` too."""
+    settings = replace(ALL, seed=3)
+    drawing = b"".join(
+        part.double().numpy().tobytes() for part in parts(drawn_variants(5, 3, REFERENCE, settings)).values()
+    )
+    assert (DRAWING, hashlib.sha256(drawing).hexdigest()[:16]) == (1, "1f3a315cf25220c8")
+
+
 def test_drawn_once_for_all_by_settings_and_seed() -> None:
-    first = parts(drawn_variants(6, 4, ALL))
+    first = parts(drawn_variants(6, 4, SIZE, ALL))
     assert all(len(part) == 24 for part in first.values())
     assert not first["flipped"].any()
     for other, same in ((replace(ALL, flip=0.0, epochs=3), True), (replace(ALL, seed=1), False)):
-        again = parts(drawn_variants(6, 4, other))
+        again = parts(drawn_variants(6, 4, SIZE, other))
         assert all(torch.equal(part, again[name]) for name, part in first.items()) is same
     corners = {tuple(corner) for corner in first["corner"].tolist()}
-    assert len(corners) > 12
+    assert len(corners) > 8
 
 
 class _Mirror(nn.Module):
@@ -113,8 +131,7 @@ def test_the_student_sees_the_views_that_the_teacher_embedded(drawing: str) -> N
     recipe = replace(RECIPE, loss="distill-cosine", colour_jitter=0.3, erasing=1.0, precision="fp32")
     views = 3
     drawn_with = recipe if drawing == "same" else replace(recipe, seed=recipe.seed + 1)
-    variants = drawn_variants(len(IMAGES), views, drawn_with)
-    variants = variants.scaled(REFERENCE, (IMAGES.shape[1], IMAGES.shape[2]), recipe)
+    variants = drawn_variants(len(IMAGES), views, (IMAGES.shape[1], IMAGES.shape[2]), drawn_with)
     repeated = torch.from_numpy(np.repeat(IMAGES, views, axis=0))
     teacher = _Mirror()(vary(repeated, variants, recipe)).embedding.detach().numpy()
     reports = train(_Mirror(), IMAGES, LABELS, recipe, teacher=teacher.reshape(len(IMAGES), views, -1))  # type: ignore[arg-type]
@@ -122,3 +139,31 @@ def test_the_student_sees_the_views_that_the_teacher_embedded(drawing: str) -> N
         assert max(report.loss for report in reports) < 1e-5
     else:
         assert min(report.loss for report in reports) > 1e-2
+
+
+VIEWS = np.random.default_rng(1).normal(size=(len(IMAGES), 3, 5)).astype(np.float32)
+
+
+@pytest.mark.parametrize("sampler", ["pk", "random", "class-balanced"])
+def test_a_training_by_drawn_views_goes_on_bit_for_bit(sampler: str, tmp_path: Path) -> None:
+    recipe = replace(
+        RECIPE, loss="softmax+distill-embedding+distill-logit", epochs=2, ema_decay=0.7, ema_start=0.4,
+        sampler=sampler, batch_size=8,
+    )  # fmt: skip
+
+    def stop(report: EpochReport) -> None:
+        raise KeyboardInterrupt
+
+    whole, resumed, checkpoint = network(), network(), tmp_path / "epoch.ckpt"
+    train(whole, IMAGES, LABELS, recipe, teacher=VIEWS)
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), IMAGES, LABELS, recipe, teacher=VIEWS, checkpoint=checkpoint, on_epoch=stop)
+    train(resumed, IMAGES, LABELS, recipe, teacher=VIEWS, checkpoint=checkpoint)
+    assert same_weights(whole, resumed)
+
+
+def test_a_teacher_of_drawn_views_knows_no_other_images() -> None:
+    recipe = replace(RECIPE, loss="distill-embedding")
+    for changed, live in ((replace(recipe, mixup=0.5), None), (recipe, lambda images: images)):
+        with pytest.raises(ConfigError, match="leave out live and mixup"):
+            train(network(), IMAGES, LABELS, changed, teacher=VIEWS, live=live)

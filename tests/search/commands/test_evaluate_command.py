@@ -32,7 +32,9 @@ from reid.data.archive import pack
 from reid.data.prepare import prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
 from reid.errors import ConfigError, DataError, UnverifiedError
-from reid.evaluate import rank, rank_distances, rerank, spectral_distances
+from reid.evaluate import Protocol, rank, rank_distances, rerank, spectral_distances
+from reid.evaluate.embedder import Embedder
+from reid.evaluate.examine import examine
 from reid.files import write_json
 from reid.models import build
 from reid.models.osnet import OSNet
@@ -175,6 +177,30 @@ def test_a_metric_of_ones_own(
     assert f"{path}: widest" in call(*given, "--metric", path)
 
 
+def test_figures_are_told_although_a_metric_fails(
+    given: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "failing_metric_of_the_command.py").write_text("def fails(*everything): return 1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    done = CliRunner().invoke(
+        APP, [*map(str, given), "--metric", "failing_metric_of_the_command:fails", "--json"]
+    )
+    assert isinstance(done.exception, ConfigError)
+    assert json.loads(done.stdout)["mAP"] > 0
+
+
+def test_one_camera_is_told_before_anything_is_decoded(data: Path) -> None:
+    dataset = load_dataset("synthetic", data)
+    query, gallery = (
+        [sample._replace(camera_id=1) for sample in part] for part in (dataset.query, dataset.gallery)
+    )
+    embedder = Embedder(
+        embed=lambda images: pytest.fail("embedded"), input_size=SIZE, any_size=True, flips=False
+    )
+    with pytest.raises(DataError, match="every image comes from camera 1"):
+        examine(embedder, Path("nowhere"), query, gallery, Protocol())
+
+
 def test_classification(given: list[object]) -> None:
     answer = json.loads(call(*given, "--classification", "--json"))
     assert (answer["images"], answer["identities"]) == (4, 4)
@@ -241,6 +267,14 @@ def test_nothing_is_computed_beside_a_timing_and_with_other_threads(
         (["--validation-share", "0.3"], "--validation-share needs --split validation"),
         (["--classification", "--flip"], "leave the options of retrieval out"),
         (["--set", "haed=linear"], "did you mean head"),
+        (["--set", "dropout=x"], "dropout must be float or NoneType, got 'x'"),
+        (["--set", "ibn=flase"], "ibn must be bool, got 'flase'"),
+        (["--set", "width=null"], "width must be float, got None"),
+        (["--set", "last_stride=true"], "last_stride must be int or NoneType, got True"),
+        (["--set", "width=two", "--classification"], "width must be float, got 'two'"),
+        (["--set", "head=linear"], "which embeddings pass through with head linear"),
+        (["--seed", "1"], "--seed needs --split validation"),
+        (["--ranked-list", "/dev/null/lists.png"], "cannot be written there"),
         (["--multi-query", "--split", "validation"], "--multi-query is for the test split"),
         (["--input-size", "0x0"], r"input_size must be \(height, width\) between"),
         (["--input-size", "0x0", "--classification"], r"input_size must be \(height, width\) between"),

@@ -51,6 +51,11 @@ def test_help_names_every_network_its_options_and_every_term_of_a_loss() -> None
     [
         (["--milestones", "4;5"], "--milestones takes epochs such as 40,60, got '4;5'"),
         (["--schedule", "step"], "schedule step needs milestones"),
+        (
+            ["--schedule", "step", "--milestones", "40,60", "--epochs", "20"],
+            "--milestones begin after epoch 40, and there are 20",
+        ),
+        (["--set", "batch_size=128"], "--batch-size is of sampler class-balanced and random"),
         (["--keep", "best"], "keep best needs validate_every"),
         (["--set", "prune_rate=0.5"], "--set prune_rate: train does not prune"),
         (["--set", "learning_rat=1"], "unknown setting 'learning_rat'; did you mean learning_rate?"),
@@ -60,6 +65,11 @@ def test_help_names_every_network_its_options_and_every_term_of_a_loss() -> None
         (["--set", "flip=0.1", "--flip", "0.5"], "--flip gives 0.5, --set flip gives 0.1; leave one out"),
         (["--set", "input_size=[96, 48]", "--input-size", "128x64"], "--input-size gives [128, 64], --set"),
         (["--seed", "99999999999999999999"], "seed must be at most"),
+        (
+            ["--teacher-views", "4"],
+            "--teacher-views is of teacher_view drawn, and teacher_view plain does not read it; leave it out, or set "
+            "--teacher-view drawn",
+        ),
         (
             ["--batch-size", "128"],
             "--batch-size is of sampler class-balanced and random, and sampler pk does not",
