@@ -1,6 +1,6 @@
 """A teacher's embeddings of many images: computed part by part, kept as one file that is mapped, not read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,7 @@ def write_embeddings(
         _save(part, np.concatenate(batches))
         work.say(f"teach: {stop} of {count} images")
     parts = [_part(folder, start) for start in starts]
-    _join(parts, count, folder / _FILE)
+    _save(folder / _FILE, np.concatenate([_map(part) for part in parts]))
     for part in parts:
         remove_tree(part)
 
@@ -63,19 +63,6 @@ def load_embeddings(folder: Path) -> NDArray[np.float32]:
 
 def _part(folder: Path, start: int) -> Path:
     return folder / f"part-{start:08d}.npy"
-
-
-def _join(parts: Sequence[Path], count: int, path: Path) -> None:
-    """The rows of all parts in one file; together they may be larger than the memory."""
-    header = {"descr": "<f4", "fortran_order": False, "shape": (count, *_map(parts[0]).shape[1:])}
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for part in parts:
-                file.write(np.ascontiguousarray(_map(part), dtype="<f4").tobytes())
-
-    write_with(path, write)
 
 
 def _map(path: Path) -> NDArray[np.float32]:

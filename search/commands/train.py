@@ -193,11 +193,6 @@ def _refuse_unread(said: Set[str], config: TrialConfig) -> None:
                 f"{option} is of {setting} {' and '.join(readers)}, and {setting} {value} does not read it; "
                 f"leave it out, or set {other} {readers[0]}"
             )
-    if config.schedule == "step" and min(config.milestones, default=0) >= config.epochs > 0:
-        raise ConfigError(
-            f"--milestones begin after epoch {config.milestones[0]}, and there are {config.epochs}: the rate would "
-            "never fall; give earlier ones, or set --schedule constant"
-        )
 
 
 def _numbers(text: str) -> list[int]:

@@ -54,7 +54,11 @@ def small(arguments: Sequence[str]) -> list[str]:
     if name == "train":
         size = "128x64" if "bf16" in rest else "64x32"  # where bf16 is refused
         first = [f"--input-size={size}"]
-        first += [text for text in _SETS if not any(word in text for word in _NOT_OF_TRAINING)]
+        unread = [
+            *_NOT_OF_TRAINING,
+            *(["identities_per_batch", "images_per_identity"] if "--sampler" in rest else []),
+        ]
+        first += [text for text in _SETS if not any(word in text for word in unread)]
     if name in ("trial", "search"):
         first += ["--data", "data/synthetic"]
         if not any(word in text for text in rest for word in ("method=", "prune")):
