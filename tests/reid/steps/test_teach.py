@@ -9,70 +9,25 @@ import torch
 
 from reid.config import TrialConfig
 from reid.data import parallel
-from reid.data.prepare import prepare_synthetic
-from reid.data.synthetic import SyntheticOptions
 from reid.errors import ConfigError
 from reid.files import write_json
-from reid.models import build
 from reid.runtime.teacher import open_teacher
 from reid.stages import NoCache
 from reid.steps import embeddings
 from reid.steps import teach as module
-from reid.steps.data import TrialData, load_data
 from reid.steps.teach import (
     DENSE,
     check_teacher,
     score_teacher,
     teach,
-    teach_by_network,
     teacher_parameters,
     watch,
 )
 from reid.steps.workshop import Workshop
-from reid.train import embed, normalise_batch
-from reid.train.augment import vary_pixels
-from reid.train.variants import drawn_variants
-from tests.contract.deployment import SPEC, tiny_artifact
+from reid.train import normalise_batch
+from tests.contract.deployment import SPEC
 from tests.reid.runtime.teachers import channel_means
-
-DISTILLED = "softmax+0.5*distill-distance"
-BASE = TrialConfig(
-    input_size=(64, 32), validation_share=0.3, identities_per_batch=2, images_per_identity=2, loss=DISTILLED
-)
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    options = SyntheticOptions(identities=6, test_identities=3, images_per_camera=2, cameras=3, seed=5)
-    return prepare_synthetic(options, tmp_path_factory.mktemp("data") / "small").root
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> TrialConfig:
-    (tmp_path / "package").mkdir()
-    tiny_artifact(tmp_path / "package")
-    return replace(BASE, teacher=str(tmp_path / "package"))
-
-
-class _Network:
-    """Stands in for `reid.steps.dense.Network`, which imports the module under test."""
-
-    def __init__(self, key: str = "dense-1") -> None:
-        torch.manual_seed(0)
-        self.model = build("osnet_x0_25", 4)
-        self.key = key
-
-
-def workshop(config: TrialConfig, folder: Path, said: list[str] | None = None) -> Workshop:
-    return Workshop(config, NoCache(folder), (said if said is not None else []).append)
-
-
-def data_of(work: Workshop, root: Path) -> TrialData:
-    return load_data(work, root)
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+from tests.reid.steps.lessons import BASE, DISTILLED, Network, data_of, unit, workshop
 
 
 def test_teaches_by_image_and_mirror_image_at_the_teachers_size(
@@ -93,91 +48,6 @@ def test_teaches_by_image_and_mirror_image_at_the_teachers_size(
     assert rows.dtype == np.float32
     np.testing.assert_allclose(rows, expected, atol=1e-6)
     assert np.abs(rows - teacher.embed(images)).max() > 1e-3
-
-
-def test_drawn_variants_are_embedded_at_the_teachers_size(
-    config: TrialConfig, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from reid.data import decode_images
-
-    monkeypatch.setattr(embeddings, "_PART", 5)
-    config = replace(config, teacher_view="drawn", teacher_views=3, colour_jitter=0.2)
-    work = workshop(config, tmp_path / "cache")
-    data = data_of(work, root)
-    rows = teach(work, data)
-    assert rows is not None
-    assert rows.shape == (len(data.train), 3, SPEC.embedding_dim)
-    assert config.teacher is not None
-    images = decode_images(data.train, (SPEC.height, SPEC.width), root).array
-    plain = torch.from_numpy(np.repeat(np.asarray(images), 3, axis=0))
-    variants = drawn_variants(len(images), 3, (SPEC.height, SPEC.width), config)
-    varied = vary_pixels(plain, variants, config).numpy()
-    np.testing.assert_allclose(
-        rows.reshape(len(varied), -1), open_teacher(config.teacher).embed(varied), atol=1e-6
-    )
-
-
-def test_interrupted_variants_go_on_where_they_were(
-    config: TrialConfig, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embeddings, "_PART", 6)
-    config = replace(config, teacher_view="drawn", teacher_views=2)
-    data = data_of(work := workshop(config, tmp_path / "whole"), root)
-    whole = teach(work, data)
-    genuine, asked, resumed = module.drawn_embedder, [0], False
-
-    def torn(*arguments: Any) -> Any:
-        rows = genuine(*arguments)
-
-        def counted(part: slice) -> np.ndarray:
-            if asked[0] == 4 and not resumed:
-                raise KeyboardInterrupt
-            asked[0] += 1
-            return rows(part)
-
-        return counted
-
-    monkeypatch.setattr(module, "drawn_embedder", torn)
-    monkeypatch.setattr(embeddings, "BATCH", 2)
-    with pytest.raises(KeyboardInterrupt):
-        teach(work := workshop(config, tmp_path / "torn"), data)
-    resumed = True
-    np.testing.assert_array_equal(teach(work, data), whole)
-    # One image at a time, three to a part: the fourth was computed twice.
-    assert asked[0] == len(data.train) + 1
-
-
-def test_drawn_variants_are_shared_by_students_of_every_size(
-    config: TrialConfig, root: Path, tmp_path: Path
-) -> None:
-    cache, config = NoCache(tmp_path / "cache"), replace(config, teacher_view="drawn")
-    changes: list[dict[str, Any]] = [
-        {}, {"input_size": (32, 32)}, {"flip": 0.0}, {"teacher_views": 2}, {"erasing": 0.1}, {"seed": 1},
-        {"teacher_view": "plain"},
-    ]  # fmt: skip
-    cached = []
-    for change in changes:
-        work = Workshop(replace(config, **change), cache, lambda line: None)
-        teach(work, data_of(work, root))
-        cached.append(work.stages[-1].cached)
-    assert cached == [False, True, True, False, False, False, False]
-
-
-@pytest.mark.parametrize("view", ["plain", "upright", "drawn"])
-def test_the_dense_network_teaches_by_each_view(root: Path, tmp_path: Path, view: Any) -> None:
-    work, dense = workshop(replace(BASE, teacher=DENSE, teacher_views=2), tmp_path / "cache"), _Network()
-    data = data_of(work, root)
-    rows = teach_by_network(work, data, dense, view=view)
-    if view == "drawn":
-        variants = drawn_variants(len(data.images), 2, work.config.input_size, work.config)
-        plain = torch.from_numpy(np.repeat(data.images, 2, axis=0))
-        expected = unit(embed(dense.model, vary_pixels(plain, variants, work.config).numpy()))
-        expected = expected.reshape(rows.shape)
-    else:
-        expected = unit(embed(dense.model, data.images))
-    if view == "plain":
-        expected = unit(expected + unit(embed(dense.model, data.images[:, :, ::-1])))
-    np.testing.assert_allclose(rows, expected, atol=1e-5)
 
 
 def test_taught_once(config: TrialConfig, root: Path, tmp_path: Path) -> None:
@@ -250,7 +120,7 @@ def test_long_decoding_is_told(
 
 def test_the_dense_network_teaches_at_the_trials_size(root: Path, tmp_path: Path) -> None:
     config = replace(BASE, loss="softmax", finetune_loss=DISTILLED, teacher=DENSE)
-    work, dense = workshop(config, tmp_path / "cache"), _Network()
+    work, dense = workshop(config, tmp_path / "cache"), Network()
     data = data_of(work, root)
     assert teach(work, data, dense=dense) is None
     rows = teach(work, data, loss=DISTILLED, dense=dense)
@@ -261,7 +131,7 @@ def test_the_dense_network_teaches_at_the_trials_size(root: Path, tmp_path: Path
         views = [dense.model(view.float()).numpy() for view in (x, x.flip(3))]
     np.testing.assert_allclose(rows, unit(unit(views[0]) + unit(views[1])), atol=1e-5)
     key = work.stages[-1].key
-    teach(work, data, loss=DISTILLED, dense=_Network("dense-2"))
+    teach(work, data, loss=DISTILLED, dense=Network("dense-2"))
     assert work.stages[-1].key != key
 
 
@@ -396,7 +266,7 @@ def test_the_live_teacher_embeds_plain_batches_as_the_stage_does(
 ) -> None:
     name = config.teacher if teacher == "file" else DENSE
     config = replace(config, teacher=name, teacher_view="augmented", input_size=(SPEC.height, SPEC.width))
-    work, dense = workshop(config, tmp_path / "cache"), _Network()
+    work, dense = workshop(config, tmp_path / "cache"), Network()
     data = data_of(work, root)
     rows = teach(work, data, dense=dense)
     live = watch(config, data, DISTILLED, dense)
