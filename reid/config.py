@@ -173,6 +173,7 @@ class TrialConfig(PruningSettings):
         teacher: network that the distillation terms of a loss compare with, or None.
         teacher_spec: how images reach the teacher, where its file does not say so.
         teacher_backbone: network of a teacher that is a bare state dict.
+        teacher_options: its `reid.models.NetworkOptions`, those that are not the usual ones.
         teacher_view: "plain" embeds every training image once, before the training; "drawn" some variants of each,
             which the student then sees; "augmented" runs the teacher beside the student, on the same augmented images.
         teacher_views: variants of each image where `teacher_view` is "drawn", >= 1.
@@ -209,6 +210,7 @@ class TrialConfig(PruningSettings):
     teacher: str | None = None
     teacher_spec: str | None = None
     teacher_backbone: str | None = None
+    teacher_options: Mapping[str, Any] | None = None
     teacher_view: Literal["plain", "drawn", "augmented"] = "plain"
     teacher_views: int = 8
     flip_embedding: bool = False
@@ -257,6 +259,8 @@ class TrialConfig(PruningSettings):
             return value if isinstance(value, Target) else Target.from_dict(value)
         if name in _LOSSES and isinstance(value, Mapping):
             return _loss_text(name, value)
+        if name == "teacher_options" and value is not None:
+            return _options(name, value)
         if name == "input_size" and not (isinstance(value, list | tuple) and len(value) == 2):
             raise ConfigError(f"input_size must be [height, width] in pixels, got {value!r}")
         return coerce(cls, name, value)
@@ -273,6 +277,16 @@ _TIMED = ("latency_", "throughput_", "cold_start_")
 _DOUBT = 0.25
 _LOSSES = ("loss", "finetune_loss", "qat_loss")
 _MOST = {"threads": 1024, "batch": 4096}
+
+
+def _options(name: str, values: object) -> dict[str, Any]:
+    if not isinstance(values, Mapping) or not all(
+        isinstance(value, str | int | float | None) for value in values.values()
+    ):
+        raise ConfigError(
+            f"{name} must be a mapping such as {{last_stride: 1, head: linear}}, got {values!r}"
+        )
+    return {str(option): value for option, value in values.items()}
 
 
 def _loss_text(name: str, weights: Mapping[Any, Any]) -> str:

@@ -1,7 +1,7 @@
 """What may be evaluated: an exported file, or weights that torch runs."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from reid.config import Target
 from reid.errors import ConfigError
 from reid.evaluate.protocol import Protocol
-from reid.evaluate.views import Embed
+from reid.evaluate.views import Embed, scaled
 from reid.models import NetworkOptions, OwnNetwork, build_embedder, demand_input_size
 from reid.runtime import open_artifact
 from reid.train import embed
@@ -24,26 +24,24 @@ class Embedder:
     Attributes:
         embed: as for `retrieve`.
         input_size: (height, width) in pixels that images are decoded to.
-        any_size: whether `embed` takes images of other sizes too.
+        demand_size: raises ConfigError for a (height, width) that `embed` does not take.
         flips: whether `embed` adds the mirror image by itself.
     """
 
     embed: Embed
     input_size: tuple[int, int]
-    any_size: bool
+    demand_size: Callable[[tuple[int, int]], None]
     flips: bool
 
     def divide(self, protocol: Protocol) -> tuple[Protocol, Protocol]:
         """The protocol that results state, and the part of it that is left to do around `embed`.
 
         Raises:
-            ConfigError: scales are asked of what takes one size only.
+            ConfigError: a scale makes images of a size that the network does not take.
         """
-        if protocol.scales != (1.0,) and not self.any_size:
-            height, width = self.input_size
-            raise ConfigError(
-                f"an exported file takes {height}x{width} only; evaluate its weights to use other scales"
-            )
+        for scale in protocol.scales:
+            if scale != 1:
+                self.demand_size(scaled(self.input_size, scale))
         if not self.flips:
             return protocol, protocol
         return dataclasses.replace(protocol, flip=True), dataclasses.replace(protocol, flip=False)
@@ -59,8 +57,14 @@ def open_file(model: Path, target: Target) -> Embedder:
     """
     runtime = open_artifact(model, target)
     spec = runtime.spec
+
+    def refuse(size: tuple[int, int]) -> None:
+        raise ConfigError(
+            f"an exported file takes {spec.height}x{spec.width} only; evaluate its weights to use other scales"
+        )
+
     return Embedder(
-        embed=runtime.embed, input_size=(spec.height, spec.width), any_size=False, flips=spec.flip
+        embed=runtime.embed, input_size=(spec.height, spec.width), demand_size=refuse, flips=spec.flip
     )
 
 
@@ -82,8 +86,16 @@ def open_weights(
     """
     demand_input_size(backbone, input_size)
     model = build_embedder(backbone, weights, NetworkOptions.from_dict(options))
-    if isinstance(model, OwnNetwork):
-        model.body_shape(input_size, training=False)
+
+    def demand_taken(size: tuple[int, int]) -> None:
+        demand_input_size(backbone, size)
+        if isinstance(model, OwnNetwork):
+            model.body_shape(size, training=False)
+
+    demand_taken(input_size)
     return Embedder(
-        embed=lambda images: embed(model, images), input_size=input_size, any_size=True, flips=False
+        embed=lambda images: embed(model, images),
+        input_size=input_size,
+        demand_size=demand_taken,
+        flips=False,
     )

@@ -11,7 +11,7 @@ from PIL import Image
 
 from reid.evaluate.scores import unit_rows
 
-__all__ = ["Embed", "over_views", "resized"]
+__all__ = ["Embed", "over_views", "resized", "scaled"]
 
 Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """From (B, H, W, 3) uint8 RGB to (B, D) float32, like a runtime's `embed`."""
@@ -43,6 +43,12 @@ def over_views(embed: Embed, *, flip: bool, scales: Sequence[float]) -> Embed:
     return embed_views
 
 
+def scaled(size: Sequence[int], scale: float) -> tuple[int, int]:
+    """(height, width) with `scale` times the area of `size`, rounded, at least 1."""
+    height, width = (max(1, round(side * math.sqrt(scale))) for side in size)
+    return height, width
+
+
 def resized(images: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     """Images with `scale` times the area, by Pillow's antialiased bicubic filter; 1 gives `images` themselves.
 
@@ -52,7 +58,7 @@ def resized(images: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     """
     if scale == 1:
         return images
-    height, width = (max(1, round(side * math.sqrt(scale))) for side in images.shape[1:3])
+    height, width = scaled(images.shape[1:3], scale)
     return np.stack(
         [
             np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))

@@ -125,12 +125,16 @@ def open_openvino(path: Path, size: tuple[int, int], output: str | None, threads
     return _in_batches_of(batch, run)
 
 
-def open_state_dict(path: Path, backbone: str, device: str = "cpu") -> tuple[Network, int]:
+def open_state_dict(
+    path: Path, backbone: str, options: Mapping[str, Any] | None = None, device: str = "cpu"
+) -> tuple[Network, int]:
     """Load a state dict into one of our networks.
 
     Args:
-        path: a .pth, .pt or .safetensors file; that of a RUN folder gets the network options of its `config.json`.
+        path: a file of tensors.
         backbone: name in `reid.models.BACKBONES`.
+        options: of `reid.models.NetworkOptions`; None takes those of the `config.json` beside the weights of a RUN
+            folder, else the usual ones.
         device: of torch, where it computes.
 
     Returns:
@@ -139,7 +143,7 @@ def open_state_dict(path: Path, backbone: str, device: str = "cpu") -> tuple[Net
     Raises:
         ConfigError: as in `load_network`.
     """
-    model = load_network(path, backbone)
+    model = load_network(path, backbone, options)
     return as_function(model, device), model.embedding_dim
 
 
@@ -158,24 +162,24 @@ def as_function(network: "nn.Module", device: str) -> Network:
     return run
 
 
-def load_network(path: Path, backbone: str) -> "ReIDNetwork":
+def load_network(path: Path, backbone: str, options: Mapping[str, Any] | None = None) -> "ReIDNetwork":
     """One of our networks with the weights of a state dict, in eval mode, on the CPU.
 
     Arguments as for `open_state_dict`.
 
     Raises:
-        ConfigError: unknown backbone, or weights of another one, or of another head or pooling; or as in
+        ConfigError: unknown backbone or option, or weights of another backbone, head or pooling; or as in
             `options_beside`.
     """
     from reid.models import NetworkOptions, build_embedder
 
-    options = NetworkOptions(**options_beside(path))
+    given = options_beside(path) if options is None else options
     try:
-        return build_embedder(backbone, path, options).eval()
+        return build_embedder(backbone, path, NetworkOptions.from_dict(given)).eval()
     except ConfigError as error:
         raise ConfigError(
-            f"teacher {path}: {error}. A state dict is read with the backbone's own head and pooling, that of a RUN "
-            "folder with those of its config.json; give a network of others as ONNX file or RUN folder"
+            f"teacher {path}: {error}. Set teacher_options to what it was trained with, e.g. {{head: linear}}; the "
+            "weights of a RUN folder take theirs from its config.json"
         ) from error
 
 

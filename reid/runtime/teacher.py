@@ -1,5 +1,7 @@
 """Teachers: networks of any origin whose embeddings a smaller network is trained to follow."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec as find_module
 from pathlib import Path
@@ -28,8 +30,9 @@ __all__ = [
     "unit_rows",
 ]
 
-_STATE_DICTS = (".pth", ".pt", ".safetensors")
-_KNOWN = (".onnx", ".xml", *_STATE_DICTS)
+# The last as others name a training's checkpoint: model.pth.tar, model.pth.tar-60.
+_STATE_DICT = re.compile(r"\.(pth|pt|safetensors|tar(-\d+)?)$")
+_KNOWN = (".onnx", ".xml", ".pth", ".pt", ".safetensors", ".pth.tar")
 _DEFAULT_SIZE = (256, 128)
 _IR_FILE = "model.xml"
 
@@ -90,6 +93,7 @@ def open_teacher(
     *,
     spec: str | None = None,
     backbone: str | None = None,
+    options: Mapping[str, Any] | None = None,
     threads: int = 1,
     device: str = "cpu",
 ) -> Teacher:
@@ -97,24 +101,25 @@ def open_teacher(
 
     Args:
         path: an ONNX file, an OpenVINO IR (.xml with its .bin), a package or RUN folder of ours, or a state dict
-            (.pth, .pt, .safetensors).
+            (.pth, .pt, .safetensors, .pth.tar-60).
         spec: name in `TEACHER_SPECS` or path of a specification. None takes `MODEL.input_spec.json` beside the
             file, else what an ONNX file of ours carries; a state dict is then read as 256x128, RGB, with ImageNet's
             mean and std.
         backbone: name in `reid.models.BACKBONES`, for a state dict only.
+        options: of its `reid.models.NetworkOptions`, likewise; None takes those of a RUN folder, else the usual ones.
         threads: of one inference on the CPU, >= 1; a state dict runs with those of torch.
         device: "cpu", or "cuda" for torch on a GPU; what torch cannot compute runs on the CPU all the same. Torch
             computes an OpenVINO IR on the CPU too where OpenVINO is not installed, only slower.
 
     Raises:
         ConfigError: the file is absent, damaged, of an unknown kind, lacks a specification or contradicts it; a
-            state dict without backbone, or a backbone for anything else.
+            state dict without backbone, or backbone or options for anything else.
     """
     model = teacher_files(path)[0]
-    _check_backbone(model, backbone)
+    _check_backbone(model, backbone, options)
     found = find_spec(model, spec)
     if backbone is not None:
-        network, width = open_state_dict(model, backbone, device)
+        network, width = open_state_dict(model, backbone, options, device)
         return Teacher(spec=found or own_spec(*_DEFAULT_SIZE, width), network=network, name=str(model))
     found = _demand_spec(model, found)
     if device != "cpu" or (model.suffix == ".xml" and not _has_openvino()):
@@ -126,7 +131,13 @@ def open_teacher(
     return Teacher(spec=found, network=opener(model, size, found.output, threads), name=str(model))
 
 
-def live_teacher(path: str | Path, *, spec: str | None = None, backbone: str | None = None) -> "TorchTeacher":
+def live_teacher(
+    path: str | Path,
+    *,
+    spec: str | None = None,
+    backbone: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> "TorchTeacher":
     """A teacher that embeds the student's own batches, on the CPU; `to` moves it.
 
     Arguments as for `open_teacher`.
@@ -137,23 +148,29 @@ def live_teacher(path: str | Path, *, spec: str | None = None, backbone: str | N
     from reid.runtime.torch_teacher import TorchTeacher, torch_network
 
     model = teacher_files(path)[0]
-    _check_backbone(model, backbone)
+    _check_backbone(model, backbone, options)
     found = find_spec(model, spec)
     if backbone is not None:
-        network = load_network(model, backbone)
+        network = load_network(model, backbone, options)
         return TorchTeacher(network, found or own_spec(*_DEFAULT_SIZE, network.embedding_dim))
     found = _demand_spec(model, found)
     return TorchTeacher(torch_network(model, found), found)
 
 
-def check_teacher_file(path: str | Path, *, spec: str | None = None, backbone: str | None = None) -> None:
+def check_teacher_file(
+    path: str | Path,
+    *,
+    spec: str | None = None,
+    backbone: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> None:
     """Refuse what `open_teacher` would, as far as that shows without opening the network.
 
     Raises:
         ConfigError: as in `open_teacher`.
     """
     model = teacher_files(path)[0]
-    _check_backbone(model, backbone)
+    _check_backbone(model, backbone, options)
     found = find_spec(model, spec)
     if backbone is None:
         _demand_spec(model, found)
@@ -175,7 +192,7 @@ def teacher_model(path: str | Path) -> Path:
         return files[0]
     if not path.is_file():
         raise ConfigError(f"teacher {path} does not exist; give a file or a package")
-    if path.suffix not in _KNOWN:
+    if path.suffix not in _KNOWN and not _is_state_dict(path):
         raise ConfigError(f"teacher {path} is of no known kind; known: {', '.join(_KNOWN)}, or a package")
     return path
 
@@ -224,19 +241,28 @@ def _in_torch(model: Path, spec: TeacherSpec, device: str) -> Network | None:
         return None  # a runtime of the CPU opens it, or says what is wrong with it
 
 
-def _check_backbone(model: Path, backbone: str | None) -> None:
-    if backbone is not None and model.suffix in _STATE_DICTS:
-        from reid.models import demand_backbone  # here, so that opening any other teacher does not need torch
+def _is_state_dict(model: Path) -> bool:
+    return _STATE_DICT.search(model.name) is not None
 
-        demand_backbone(backbone, "teacher_backbone")
-        if is_dotted_path(backbone):
-            load_function(backbone, "teacher_backbone")
-        return
-    if backbone is None and model.suffix not in _STATE_DICTS:
+
+def _check_backbone(model: Path, backbone: str | None, options: Mapping[str, Any] | None) -> None:
+    if not _is_state_dict(model):
+        for name, value in (("teacher_backbone", backbone), ("teacher_options", options)):
+            if value is not None:
+                raise ConfigError(f"{name} is for state dicts, {model} needs none; leave it out")
         return
     if backbone is None:
         raise ConfigError(f"teacher {model} is a state dict; set teacher_backbone to the name of its network")
-    raise ConfigError(f"teacher_backbone is for state dicts, {model} needs none; leave it out")
+    # Here, so that opening any other teacher does not need torch.
+    from reid.models import NetworkOptions, demand_backbone
+
+    demand_backbone(backbone, "teacher_backbone")
+    if is_dotted_path(backbone):
+        load_function(backbone, "teacher_backbone")
+    try:
+        NetworkOptions.from_dict(options or {}).demand_offered(backbone)
+    except ConfigError as error:
+        raise ConfigError(f"teacher_options: {error}") from error
 
 
 def _inspect_own(model: Path) -> TeacherSpec:

@@ -51,6 +51,7 @@ __all__ = [
     "Trained",
     "both_ways",
     "check_teacher",
+    "plain_options",
     "score_teacher",
     "teach",
     "teach_by_network",
@@ -91,8 +92,7 @@ def check_teacher(config: TrialConfig) -> None:
     if config.teacher is None:
         if taught:
             raise ConfigError(f"loss {taught[0]!r} has distill- terms; set teacher to a file or to {DENSE!r}")
-        if config.teacher_spec is not None or config.teacher_backbone is not None:
-            raise ConfigError("teacher_spec and teacher_backbone describe a teacher; set teacher too")
+        _demand_undescribed(config, "describes a teacher; set teacher too")
         return
     if not taught:
         raise ConfigError(
@@ -100,13 +100,12 @@ def check_teacher(config: TrialConfig) -> None:
             "add one such as 0.5*distill-distance, or leave teacher out"
         )
     if config.teacher != DENSE:
-        check = _check_live if config.teacher_view == "augmented" else check_teacher_file
-        check(config.teacher, spec=config.teacher_spec, backbone=config.teacher_backbone)
+        if config.teacher_view == "augmented":
+            _check_live(config.teacher, config.teacher_spec, config.teacher_backbone, plain_options(config))
+        else:
+            check_teacher_file(config.teacher, **_reading(config))
         return
-    if config.teacher_spec is not None or config.teacher_backbone is not None:
-        raise ConfigError(
-            "teacher_spec and teacher_backbone are for files; leave them out with teacher dense"
-        )
+    _demand_undescribed(config, f"is for files; leave it out with teacher {DENSE}")
     if needs_teacher(config.loss):
         raise ConfigError(
             f"teacher {DENSE}: the dense network cannot teach itself, but loss {config.loss!r} has distill- terms; "
@@ -171,7 +170,7 @@ def watch(config: TrialConfig, data: TrialData, loss: str, dense: Trained | None
         height, width = data.images.shape[1:3]
         network = copy.deepcopy(dense.model)
         return TorchTeacher(network, own_spec(height, width, network.embedding_dim)).to(training_device())
-    teacher = live_teacher(config.teacher, spec=config.teacher_spec, backbone=config.teacher_backbone)
+    teacher = live_teacher(config.teacher, **_reading(config))
     return teacher.to(training_device())
 
 
@@ -189,7 +188,9 @@ def teacher_parameters(config: TrialConfig) -> dict[str, Any]:
         return {} if config.teacher is None else {"teacher": DENSE, **view}
     files = teacher_files(config.teacher)
     spec = find_spec(files[0], config.teacher_spec)
-    options = options_beside(files[0]) if config.teacher_backbone else {}
+    options = config.teacher_options
+    if options is None and config.teacher_backbone:
+        options = options_beside(files[0])
     return {
         "teacher": [sha256_of(file) for file in files],
         "spec": spec.to_dict() if spec else None,
@@ -215,6 +216,11 @@ def score_teacher(
     """
     images = [decode_images(part, teacher.input_size, root).array for part in (query, gallery)]
     return evaluate(teacher.embed, query, images[0], gallery, images[1], batch=BATCH)
+
+
+def plain_options(config: TrialConfig) -> tuple[tuple[str, Any], ...] | None:
+    """The network options of a teacher as a value that can be remembered by."""
+    return None if config.teacher_options is None else tuple(sorted(config.teacher_options.items()))
 
 
 def both_ways(teacher: Teacher, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -245,10 +251,26 @@ def _check_view(config: TrialConfig, losses: Sequence[str]) -> None:
         raise ConfigError(f"teacher_view {config.teacher_view} needs a teacher; set teacher too")
 
 
+def _demand_undescribed(config: TrialConfig, why: str) -> None:
+    for name in ("teacher_spec", "teacher_backbone", "teacher_options"):
+        if getattr(config, name) is not None:
+            raise ConfigError(f"{name} {why}")
+
+
+def _reading(config: TrialConfig) -> dict[str, Any]:
+    return {
+        "spec": config.teacher_spec,
+        "backbone": config.teacher_backbone,
+        "options": config.teacher_options,
+    }
+
+
 @cache
-def _check_live(path: str, *, spec: str | None, backbone: str | None) -> None:
+def _check_live(
+    path: str, spec: str | None, backbone: str | None, options: tuple[tuple[str, Any], ...] | None
+) -> None:
     """Refuse what `live_teacher` does; once for a file, as every corner of a space asks."""
-    live_teacher(path, spec=spec, backbone=backbone)
+    live_teacher(path, spec=spec, backbone=backbone, options=None if options is None else dict(options))
 
 
 def _teach_by_file(work: Workshop, data: TrialData, path: str) -> NDArray[np.float32]:
@@ -258,8 +280,7 @@ def _teach_by_file(work: Workshop, data: TrialData, path: str) -> NDArray[np.flo
         with work.lock.shared():
             teacher = open_teacher(
                 path,
-                spec=config.teacher_spec,
-                backbone=config.teacher_backbone,
+                **_reading(config),
                 threads=torch.get_num_threads(),
                 device=training_device(),
             )

@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -11,7 +12,7 @@ from reid.losses import parse_loss
 from reid.models import NetworkOptions, build
 from reid.prune import Scope, find_units
 from reid.runtime.teacher import open_teacher
-from reid.steps.teach import DENSE
+from reid.steps.teach import DENSE, plain_options
 
 __all__ = ["check_widths"]
 
@@ -35,7 +36,9 @@ def check_widths(config: TrialConfig, options: NetworkOptions) -> None:
     if config.teacher is None or not losses:
         return
     if config.teacher != DENSE:
-        given = _teacher_width(config.teacher, config.teacher_spec, config.teacher_backbone)
+        given = _teacher_width(
+            config.teacher, config.teacher_spec, config.teacher_backbone, plain_options(config)
+        )
         own = _network_width(config.backbone, options)
         if given != own:
             raise ConfigError(
@@ -54,8 +57,11 @@ def check_widths(config: TrialConfig, options: NetworkOptions) -> None:
 
 # Once for a file or a network, as every corner of a space asks.
 @cache
-def _teacher_width(path: str, spec: str | None, backbone: str | None) -> int:
-    return open_teacher(path, spec=spec, backbone=backbone).spec.images.embedding_dim
+def _teacher_width(
+    path: str, spec: str | None, backbone: str | None, options: tuple[tuple[str, Any], ...] | None
+) -> int:
+    network = None if options is None else dict(options)
+    return open_teacher(path, spec=spec, backbone=backbone, options=network).spec.images.embedding_dim
 
 
 @cache

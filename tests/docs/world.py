@@ -50,6 +50,7 @@ def make_world(root: Path) -> None:
     market = root / "Market-1501-v15.09.15"
     prepare_synthetic(SyntheticOptions(identities=12, test_identities=4, images_per_camera=2), market)
     (market / "dataset.json").unlink()
+    shutil.copytree(market / "query", market / "gt_bbox")  # further images of the queries
     to_layumi(market, root / "Market" / "pytorch")
     shutil.make_archive(str(market), "zip", root, market.name)
     _other_datasets(root)

@@ -4,15 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from reid.data import Sample
 from reid.errors import ConfigError, DataError
 from reid.evaluate import Protocol, retrieve
-from reid.evaluate.embedder import Embedder
+from reid.evaluate.embedder import Embedder, open_weights
 from reid.evaluate.labelled import Labelled
 from reid.evaluate.multi_query import averaged_queries
 from reid.evaluate.views import over_views, resized
+from reid.models import build
 
 
 def images(count: int = 3, height: int = 8, width: int = 4) -> np.ndarray:
@@ -110,14 +112,24 @@ def test_multi_query_decides_a_ranking() -> None:
 
 @pytest.mark.parametrize("flips", [False, True])
 def test_what_flips_by_itself_is_stated_and_not_flipped_twice(flips: bool) -> None:
-    embedder = Embedder(embed=corner_and_size, input_size=(8, 4), any_size=False, flips=flips)
+    embedder = Embedder(embed=corner_and_size, input_size=(8, 4), demand_size=lambda size: None, flips=flips)
     stated, left = embedder.divide(Protocol())
     assert (stated.flip, left.flip) == (flips, False)
     stated, left = embedder.divide(Protocol(flip=True))
     assert (stated.flip, left.flip) == (True, not flips)
 
 
-def test_a_file_of_one_size_refuses_scales() -> None:
-    embedder = Embedder(embed=corner_and_size, input_size=(8, 4), any_size=False, flips=False)
-    with pytest.raises(ConfigError, match="takes 8x4 only"):
+def test_every_other_size_is_asked_for_before_any_work() -> None:
+    asked: list[tuple[int, int]] = []
+    embedder = Embedder(embed=corner_and_size, input_size=(8, 4), demand_size=asked.append, flips=False)
+    embedder.divide(Protocol(scales=(1.0, 0.25, 4.0)))
+    assert asked == [(4, 2), (16, 8)]
+
+
+def test_a_network_of_ones_own_that_takes_one_size_refuses_scales(tmp_path: Path) -> None:
+    name = "tests.contract.own_networks:fixed_size"
+    torch.save(build(name, 4).state_dict(), tmp_path / "net.pth")
+    embedder = open_weights(tmp_path / "net.pth", name, (128, 64), {})
+    assert embedder.embed(np.zeros((2, 128, 64, 3), np.uint8)).shape == (2, 8)
+    with pytest.raises(ConfigError, match="fixed_size fails on images of 134x67 "):
         embedder.divide(Protocol(scales=(1.0, 1.1)))

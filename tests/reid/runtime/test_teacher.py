@@ -16,8 +16,9 @@ from reid.config import TrialConfig
 from reid.errors import ConfigError, ResourceError
 from reid.models import build
 from reid.runtime.foreign import options_beside
-from reid.runtime.teacher import Teacher, check_teacher_file, open_teacher, teacher_files
+from reid.runtime.teacher import Teacher, check_teacher_file, live_teacher, open_teacher, teacher_files
 from reid.train import embed
+from reid.train.images import normalise_batch
 from tests.contract.deployment import SPEC, people, tiny_artifact, tiny_network, torch_embeddings
 from tests.reid.runtime.teachers import HEIGHT, WIDTH, channel_means, colours
 
@@ -184,9 +185,49 @@ def test_a_state_dict_is_embedded_by_torch(tmp_path: Path, size: tuple[int, int]
 def test_a_state_dict_with_another_head_is_no_teacher(tmp_path: Path) -> None:
     torch.save(build("resnet18", 3, head="linear").state_dict(), tmp_path / "net.pth")
     with pytest.raises(
-        ConfigError, match=r"teacher .*net\.pth: .*another head .* as ONNX file or RUN folder"
+        ConfigError, match=r"teacher .*net\.pth: .*another head .* teacher_options .* \{head: linear\}"
     ):
         open_teacher(tmp_path / "net.pth", backbone="resnet18")
+
+
+@pytest.mark.parametrize("name", ["net.pth", "model.pth.tar", "model.pth.tar-60"])
+def test_a_state_dict_is_embedded_with_the_options_it_is_given(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    network = build("resnet18", 3, last_stride=1, head="linear").eval()
+    torch.save({"state_dict": network.state_dict(), "epoch": 60}, tmp_path / name)
+    options = {"last_stride": 1, "head": "linear"}
+    check_teacher_file(tmp_path / name, backbone="resnet18", options=options)
+    images = people(2, 256, 128)
+    wanted = torch_embeddings(network, images)
+    teacher = open_teacher(tmp_path / name, backbone="resnet18", options=options)
+    np.testing.assert_allclose(teacher.embed(images), wanted, atol=1e-5)
+    other = open_teacher(tmp_path / name, backbone="resnet18", options={"head": "linear"})
+    assert np.abs(other.embed(images) - wanted).max() > 1e-3
+    live = live_teacher(tmp_path / name, backbone="resnet18", options=options)
+    with torch.no_grad():
+        rows = live(normalise_batch(images)).numpy()
+    both = unit(wanted + torch_embeddings(network, np.ascontiguousarray(images[:, :, ::-1])))
+    np.testing.assert_allclose(rows, both, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"last_strid": 1}, "teacher_options: unknown network option 'last_strid'; did you mean last_stride"),
+        ({"last_stride": 3}, "teacher_options: last_stride must be 1 or 2"),
+        ({"width": "two"}, "teacher_options: width must be float, got 'two'"),
+    ],
+)
+def test_wrong_options_are_refused_before_the_file_is_read(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    (tmp_path / "net.pth").write_bytes(b"")
+    with pytest.raises(ConfigError, match=message):
+        check_teacher_file(tmp_path / "net.pth", backbone="resnet18", options=options)
+    with pytest.raises(ConfigError, match="teacher_options: osnet_x0_25 does not offer last_stride"):
+        check_teacher_file(tmp_path / "net.pth", backbone="osnet_x0_25", options={"last_stride": 1})
+    with pytest.raises(ConfigError, match="teacher_options is for state dicts"):
+        check_teacher_file(tiny_artifact(tmp_path).path, options={"last_stride": 1})
 
 
 def test_backbone_and_state_dict_go_together(tmp_path: Path) -> None:

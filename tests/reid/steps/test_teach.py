@@ -169,6 +169,9 @@ def test_the_key_holds_the_options_of_a_runs_weights(tmp_path: Path) -> None:
     assert teacher_parameters(config) == plain
     write_json(tmp_path / "config.json", TrialConfig(backbone="resnet18", last_stride=1).to_dict())
     assert teacher_parameters(config) == plain | {"options": {"last_stride": 1}}
+    said = replace(config, teacher_options={"pooling": "max"})
+    assert teacher_parameters(said) == plain | {"options": {"pooling": "max"}}
+    assert teacher_parameters(replace(config, teacher_options={})) == plain
 
 
 @pytest.mark.parametrize(
@@ -176,13 +179,22 @@ def test_the_key_holds_the_options_of_a_runs_weights(tmp_path: Path) -> None:
     [
         ({"teacher": None}, r"has distill- terms; set teacher to a file or to 'dense'"),
         ({"teacher": None, "loss": "softmax", "finetune_loss": DISTILLED}, "has distill- terms; set teacher"),
-        ({"teacher": None, "loss": "softmax", "teacher_spec": "omz"}, "describe a teacher; set teacher too"),
+        (
+            {"teacher": None, "loss": "softmax", "teacher_spec": "omz"},
+            "teacher_spec describes a teacher; set teacher too",
+        ),
         ({"loss": "softmax"}, "has nothing to teach: neither loss nor finetune_loss"),
         ({"teacher": "absent.onnx"}, r"teacher absent\.onnx does not exist"),
         ({"teacher_spec": "omx"}, "did you mean omz"),
         ({"teacher_backbone": "resnet18"}, "teacher_backbone is for state dicts"),
         ({"teacher": DENSE}, "the dense network cannot teach itself.*finetune_loss"),
-        ({"teacher": DENSE, "teacher_spec": "omz"}, "are for files"),
+        ({"teacher": DENSE, "teacher_spec": "omz"}, "teacher_spec is for files"),
+        ({"teacher": DENSE, "teacher_options": {"ibn": True}}, "teacher_options is for files"),
+        ({"teacher_options": {"ibn": True}}, "teacher_options is for state dicts"),
+        (
+            {"teacher": None, "loss": "softmax", "teacher_options": {}},
+            "teacher_options describes a teacher; set teacher too",
+        ),
         (
             {"teacher": None, "loss": "softmax", "teacher_view": "augmented"},
             "teacher_view augmented needs a teacher",

@@ -195,7 +195,10 @@ def test_one_camera_is_told_before_anything_is_decoded(data: Path) -> None:
         [sample._replace(camera_id=1) for sample in part] for part in (dataset.query, dataset.gallery)
     )
     embedder = Embedder(
-        embed=lambda images: pytest.fail("embedded"), input_size=SIZE, any_size=True, flips=False
+        embed=lambda images: pytest.fail("embedded"),
+        input_size=SIZE,
+        demand_size=lambda size: None,
+        flips=False,
     )
     with pytest.raises(DataError, match="every image comes from camera 1"):
         examine(embedder, Path("nowhere"), query, gallery, Protocol())
