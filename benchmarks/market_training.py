@@ -42,6 +42,11 @@ RESNET = [
     "--warmup-epochs",
     "5",
 ]
+# A larger last map, and the descent that learns fastest from nothing (benchmarks.recipes).
+STEEP = [
+    "--backbone", "resnet18", "--input-size", "128x64", "--set", "last_stride=1", "--optimizer", "sgd",
+    "--learning-rate", "0.065", "--warmup-epochs", "5", "--epochs", "45",
+]  # fmt: skip
 TEACHER = ["--teacher", "{teacher}", "--teacher-spec", "omz"]
 WITH_TEACHER = ["--loss", TAUGHT, *TEACHER]
 STUDENTS = {
@@ -69,6 +74,15 @@ STUDENTS = {
         "40",
     ],
     "resnet18-128x64-alone": [*RESNET, "--loss", "softmax+triplet", "--epochs", "40"],
+    "resnet18-128x64-steep": [
+        *STEEP,
+        "--loss",
+        "softmax+triplet+distill-similarity+15*distill-embedding",
+        *TEACHER,
+        "--teacher-view",
+        "drawn",
+    ],
+    "resnet18-128x64-steep-alone": [*STEEP, "--loss", "softmax+triplet"],
 }
 WATCHED = [*TEACHER, "--teacher-view", "augmented"]
 WITH_LABELS = ["--loss", "softmax+triplet+distill-similarity+15*distill-embedding", *WATCHED]
@@ -145,12 +159,13 @@ def gains(found: dict[str, dict[str, Any]]) -> dict[str, float]:
     """What the teacher gave ResNet-18 over its twin without one, and what seeing the student's own views added."""
     accuracy = {
         name: found[run]["test"]["mAP"]
-        for name in ("alone", "taught", "drawn")
+        for name in ("alone", "taught", "drawn", "steep", "steep-alone")
         if (run := f"resnet18-128x64-{name}") in found
     }
     pairs = {
         "resnet18_gain_by_teacher": ("taught", "alone"),
         "resnet18_gain_by_teacher_of_drawn_views": ("drawn", "alone"),
+        "resnet18_gain_by_teacher_in_steep_descent": ("steep", "steep-alone"),
     }
     return {
         gain: round(accuracy[first] - accuracy[second], 4)
