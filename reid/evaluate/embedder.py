@@ -40,8 +40,12 @@ class Embedder:
             ConfigError: a scale makes images of a size that the network does not take.
         """
         for scale in protocol.scales:
-            if scale != 1:
+            if scale == 1:
+                continue
+            try:
                 self.demand_size(scaled(self.input_size, scale))
+            except ConfigError as error:
+                raise ConfigError(f"scales {scale:g}: {error}") from error
         if not self.flips:
             return protocol, protocol
         return dataclasses.replace(protocol, flip=True), dataclasses.replace(protocol, flip=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -15,6 +16,14 @@ from reid.memory import lacks_memory
 from reid.models.network import ReIDNetwork
 
 __all__ = ["WeightReport", "copy_weights", "load_weights", "read_state_dict", "weights_bytes"]
+
+_scalar = np.float64(0).__reduce__()[0]
+# Checkpoints of Torchreid hold a figure of NumPy beside the state dict; making a number runs no code of the file.
+_NUMPY_NUMBERS: list[Any] = [
+    *((_scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int64)),
+]
 
 _log = logging.getLogger(__name__)
 
@@ -127,7 +136,8 @@ def _read(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_NUMPY_NUMBERS):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:  # it may pass, and a ConfigError would be remembered
         raise ResourceError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # the readers raise whatever the damaged byte leads to

@@ -133,8 +133,8 @@ def open_state_dict(
     Args:
         path: a file of tensors.
         backbone: name in `reid.models.BACKBONES`.
-        options: of `reid.models.NetworkOptions`; None takes those of the `config.json` beside the weights of a RUN
-            folder, else the usual ones.
+        options: of `reid.models.NetworkOptions`; what they leave open is as in the `config.json` beside the weights of
+            a RUN folder, else as usual.
         device: of torch, where it computes.
 
     Returns:
@@ -173,7 +173,7 @@ def load_network(path: Path, backbone: str, options: Mapping[str, Any] | None = 
     """
     from reid.models import NetworkOptions, build_embedder
 
-    given = options_beside(path) if options is None else options
+    given = {**options_beside(path), **(options or {})}
     try:
         return build_embedder(backbone, path, NetworkOptions.from_dict(given)).eval()
     except ConfigError as error:

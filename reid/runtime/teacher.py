@@ -106,7 +106,7 @@ def open_teacher(
             file, else what an ONNX file of ours carries; a state dict is then read as 256x128, RGB, with ImageNet's
             mean and std.
         backbone: name in `reid.models.BACKBONES`, for a state dict only.
-        options: of its `reid.models.NetworkOptions`, likewise; None takes those of a RUN folder, else the usual ones.
+        options: of its `reid.models.NetworkOptions`, likewise; what they leave open is as in its RUN folder, or usual.
         threads: of one inference on the CPU, >= 1; a state dict runs with those of torch.
         device: "cpu", or "cuda" for torch on a GPU; what torch cannot compute runs on the CPU all the same. Torch
             computes an OpenVINO IR on the CPU too where OpenVINO is not installed, only slower.

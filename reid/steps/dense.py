@@ -37,6 +37,7 @@ _PLAIN: dict[str, Any] = {"ema_decay": 0.0, "validate_every": 0, "patience": 0, 
 # Rounding to 8 bits is lost in bf16's 8 bits; weights hold folded factors, which must not shrink; the float network
 # embedded the plain images, so that all that is left to learn is what rounding changed.
 _QUANTIZED: dict[str, Any] = _PLAIN | {
+    "optimizer": "adam",  # whose rate qat_learning_rate is
     "precision": "fp32",
     "compile": False,
     "weight_decay": 0.0,

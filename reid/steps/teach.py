@@ -188,9 +188,8 @@ def teacher_parameters(config: TrialConfig) -> dict[str, Any]:
         return {} if config.teacher is None else {"teacher": DENSE, **view}
     files = teacher_files(config.teacher)
     spec = find_spec(files[0], config.teacher_spec)
-    options = config.teacher_options
-    if options is None and config.teacher_backbone:
-        options = options_beside(files[0])
+    options = options_beside(files[0]) if config.teacher_backbone else {}
+    options |= config.teacher_options or {}
     return {
         "teacher": [sha256_of(file) for file in files],
         "spec": spec.to_dict() if spec else None,

@@ -194,7 +194,8 @@ def test_a_state_dict_with_another_head_is_no_teacher(tmp_path: Path) -> None:
 def test_a_state_dict_is_embedded_with_the_options_it_is_given(tmp_path: Path, name: str) -> None:
     torch.manual_seed(0)
     network = build("resnet18", 3, last_stride=1, head="linear").eval()
-    torch.save({"state_dict": network.state_dict(), "epoch": 60}, tmp_path / name)
+    kept = {"epoch": 60, "rank1": np.float64(0.9), "mAP": np.float32(0.8)}  # as Torchreid keeps them
+    torch.save({"state_dict": network.state_dict(), **kept}, tmp_path / name)
     options = {"last_stride": 1, "head": "linear"}
     check_teacher_file(tmp_path / name, backbone="resnet18", options=options)
     images = people(2, 256, 128)
