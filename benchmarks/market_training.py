@@ -21,6 +21,8 @@ from benchmarks.device import device_slug, write_result
 from benchmarks.runs import command, run_logged, runs_parser
 
 TAUGHT = "softmax+triplet+distill-similarity+5*distill-embedding"
+# From nothing, the teacher has more to say (benchmarks.recipes).
+TAUGHT_FROM_NOTHING = "softmax+triplet+distill-similarity+15*distill-embedding"
 COMMON = ["--validation-share", "0.05", "--ema-decay", "0.996", "--ema-start", "0.8", "--validate-every", "5"]
 OSNET = [
     "--backbone",
@@ -42,7 +44,7 @@ RESNET = [
     "--warmup-epochs",
     "5",
 ]
-# A larger last map, and the descent that learns fastest from nothing (benchmarks.recipes).
+# A larger last map, and the descent that learns fastest from nothing (benchmarks.descents).
 STEEP = [
     "--backbone", "resnet18", "--input-size", "128x64", "--set", "last_stride=1", "--optimizer", "sgd",
     "--learning-rate", "0.065", "--warmup-epochs", "5", "--epochs", "45",
@@ -53,11 +55,10 @@ STUDENTS = {
     "osnet-x025-160x64": [*OSNET, *WITH_TEACHER, "--input-size", "160x64", "--epochs", "24"],
     "osnet-x025-128x64": [*OSNET, *WITH_TEACHER, "--input-size", "128x64", "--epochs", "24"],
     "osnet-x025-256x128": [*OSNET, *WITH_TEACHER, "--input-size", "256x128", "--epochs", "12"],
-    # From nothing, the teacher has more to say (benchmarks.recipes).
     "resnet18-128x64-taught": [
         *RESNET,
         "--loss",
-        "softmax+triplet+distill-similarity+15*distill-embedding",
+        TAUGHT_FROM_NOTHING,
         *TEACHER,
         "--epochs",
         "40",
@@ -66,7 +67,7 @@ STUDENTS = {
     "resnet18-128x64-drawn": [
         *RESNET,
         "--loss",
-        "softmax+triplet+distill-similarity+15*distill-embedding",
+        TAUGHT_FROM_NOTHING,
         *TEACHER,
         "--teacher-view",
         "drawn",
@@ -77,7 +78,7 @@ STUDENTS = {
     "resnet18-128x64-steep": [
         *STEEP,
         "--loss",
-        "softmax+triplet+distill-similarity+15*distill-embedding",
+        TAUGHT_FROM_NOTHING,
         *TEACHER,
         "--teacher-view",
         "drawn",
@@ -85,7 +86,7 @@ STUDENTS = {
     "resnet18-128x64-steep-alone": [*STEEP, "--loss", "softmax+triplet"],
 }
 WATCHED = [*TEACHER, "--teacher-view", "augmented"]
-WITH_LABELS = ["--loss", "softmax+triplet+distill-similarity+15*distill-embedding", *WATCHED]
+WITH_LABELS = ["--loss", TAUGHT_FROM_NOTHING, *WATCHED]
 BLENDED = ["--loss", "distill-similarity+15*distill-embedding", "--mixup", "0.5", *WATCHED]
 ON_GPU = {
     "osnet-x025-320x160-watched": [*OSNET, *WITH_LABELS, "--input-size", "320x160", "--epochs", "100"],

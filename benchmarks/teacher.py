@@ -17,6 +17,7 @@ from reid.files import sha256_of
 from reid.runtime.teacher import Teacher, open_teacher, teacher_files
 from reid.steps.score import metrics_of
 from reid.steps.teach import both_ways, score_teacher
+from search.options import parse_settings
 
 
 def main() -> None:
@@ -24,13 +25,20 @@ def main() -> None:
     parser.add_argument("teacher", type=Path)
     parser.add_argument("--spec")
     parser.add_argument("--backbone")
+    parser.add_argument(
+        "--set", nargs="+", default=[], help="name=value of a state dict's network: last_stride=1"
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--training-images", type=int, default=1024, help="that are embedded and timed")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     dataset = load_dataset(dataset_name(options.data), options.data)
     teacher = open_teacher(
-        options.teacher, spec=options.spec, backbone=options.backbone, threads=options.threads
+        options.teacher,
+        spec=options.spec,
+        backbone=options.backbone,
+        options=parse_settings(options.set) or None,
+        threads=options.threads,
     )
     teaching = time_teaching(teacher, dataset, options.training_images)
     started = time.perf_counter()

@@ -10,7 +10,7 @@ from reid.config import Target
 from reid.errors import ConfigError
 from reid.evaluate.protocol import Protocol
 from reid.evaluate.views import Embed, scaled
-from reid.models import NetworkOptions, OwnNetwork, build_embedder, demand_input_size
+from reid.models import NetworkOptions, OwnNetwork, ReIDNetwork, build_embedder, demand_input_size
 from reid.runtime import open_artifact
 from reid.train import embed
 
@@ -90,16 +90,21 @@ def open_weights(
     """
     demand_input_size(backbone, input_size)
     model = build_embedder(backbone, weights, NetworkOptions.from_dict(options))
+    width = _own_width(model, input_size)
 
     def demand_taken(size: tuple[int, int]) -> None:
         demand_input_size(backbone, size)
-        if isinstance(model, OwnNetwork):
-            model.body_shape(size, training=False)
+        if _own_width(model, size) != width:
+            raise ConfigError(f"backbone {backbone} embeds images of {size[0]}x{size[1]} in another width")
 
-    demand_taken(input_size)
     return Embedder(
         embed=lambda images: embed(model, images),
         input_size=input_size,
         demand_size=demand_taken,
         flips=False,
     )
+
+
+def _own_width(model: ReIDNetwork, size: tuple[int, int]) -> int | None:
+    """What a network of the user's own gives for images of (height, width); it may fail there."""
+    return model.body_shape(size, training=False)[1] if isinstance(model, OwnNetwork) else None

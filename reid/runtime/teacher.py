@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 # The last as others name a training's checkpoint: model.pth.tar, model.pth.tar-60.
-_STATE_DICT = re.compile(r"\.(pth|pt|safetensors|tar(-\d+)?)$")
+_STATE_DICT = re.compile(r"\.(pth|pt|safetensors|pth\.tar(-\d+)?)$")
 _KNOWN = (".onnx", ".xml", ".pth", ".pt", ".safetensors", ".pth.tar")
 _DEFAULT_SIZE = (256, 128)
 _IR_FILE = "model.xml"

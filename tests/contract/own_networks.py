@@ -39,6 +39,13 @@ def fixed_size() -> nn.Module:
     return network
 
 
+def grows() -> nn.Module:
+    """Its vectors are as long as the image is large."""
+    network = nn.Sequential(_unit(3, 4), nn.Flatten())
+    network.example_size = (64, 32)
+    return network
+
+
 class _Pair(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         return images, images

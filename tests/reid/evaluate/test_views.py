@@ -131,5 +131,13 @@ def test_a_network_of_ones_own_that_takes_one_size_refuses_scales(tmp_path: Path
     torch.save(build(name, 4).state_dict(), tmp_path / "net.pth")
     embedder = open_weights(tmp_path / "net.pth", name, (128, 64), {})
     assert embedder.embed(np.zeros((2, 128, 64, 3), np.uint8)).shape == (2, 8)
-    with pytest.raises(ConfigError, match="fixed_size fails on images of 134x67 "):
+    with pytest.raises(ConfigError, match=r"scales 1\.1: .*fixed_size fails on images of 134x67 "):
         embedder.divide(Protocol(scales=(1.0, 1.1)))
+
+
+def test_a_network_of_ones_own_whose_vectors_grow_refuses_scales(tmp_path: Path) -> None:
+    name = "tests.contract.own_networks:grows"
+    torch.save(build(name, 4).state_dict(), tmp_path / "net.pth")
+    embedder = open_weights(tmp_path / "net.pth", name, (64, 32), {})
+    with pytest.raises(ConfigError, match=r"scales 4: .*grows embeds images of 128x64 in another width"):
+        embedder.divide(Protocol(scales=(1.0, 4.0)))

@@ -211,6 +211,16 @@ def test_a_state_dict_is_embedded_with_the_options_it_is_given(tmp_path: Path, n
     np.testing.assert_allclose(rows, both, atol=1e-4)
 
 
+def test_the_specification_of_a_numbered_checkpoint_has_no_number(tmp_path: Path) -> None:
+    torch.save(build("osnet_x0_25", 3).state_dict(), tmp_path / "model.pth.tar-60")
+    spec = SPEC.to_dict() | {"height": 64, "width": 32, "embedding_dim": 512}
+    (tmp_path / "model.input_spec.json").write_text(json.dumps(spec))
+    assert open_teacher(tmp_path / "model.pth.tar-60", backbone="osnet_x0_25").input_size == (64, 32)
+    (tmp_path / "weights.tar").write_bytes(b"")
+    with pytest.raises(ConfigError, match="of no known kind"):
+        check_teacher_file(tmp_path / "weights.tar", backbone="osnet_x0_25")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -135,3 +135,8 @@ def test_what_nni_looks_at_while_it_finetunes_a_copy_counts() -> None:
     )
     assert practice_parameters(taught)["practice"]["teacher"] == {"teacher": "dense"}
     assert practice_parameters(dataclasses.replace(nni, method="bafd")) == {}
+
+
+def test_quantized_networks_descend_by_adam_whatever_the_dense_one_took() -> None:
+    recipe = recipe_of(TrialConfig(optimizer="sgd", learning_rate=0.065), "qat")
+    assert (recipe.optimizer, recipe.learning_rate) == ("adam", TrialConfig().qat_learning_rate)
