@@ -5,8 +5,7 @@
 Like benchmarks.recipes, with a teacher that has seen the student's views. Writes results/descents-<device>.json.
 """
 
-from benchmarks.device import write_result
-from benchmarks.recipes import ADAM, compared
+from benchmarks.recipes import ADAM, compare_recipes
 from benchmarks.runs import runs_parser
 
 COMMON = [
@@ -25,8 +24,7 @@ DESCENTS = {
 
 
 def main() -> None:
-    options = runs_parser(__doc__, DESCENTS).parse_args()
-    write_result("descents", compared(options, COMMON, DESCENTS))
+    compare_recipes("descents", runs_parser(__doc__, DESCENTS).parse_args(), COMMON, DESCENTS)
 
 
 if __name__ == "__main__":

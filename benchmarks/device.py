@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from reid.files import write_json
+from reid.files import read_json, write_json
 from reid.timing.machine import cpu_name, int8_saturates
 
-__all__ = ["RESULTS", "RESULTS_VARIABLE", "device_slug", "one_thread", "write_result"]
+__all__ = ["RESULTS", "RESULTS_VARIABLE", "device_slug", "earlier_result", "one_thread", "write_result"]
 
 RESULTS_VARIABLE = "REID_PARETO_RESULTS"
 """Environment variable that names another folder for results, e.g. for runs at a small size."""
@@ -33,13 +33,23 @@ def one_thread() -> None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **limits})
 
 
+def _path(name: str) -> Path:
+    return RESULTS / f"{name}-{device_slug()}.json"
+
+
+def earlier_result(name: str) -> dict[str, Any]:
+    """Figures that results/<name>-<device>.json holds already, so that a run of some of them keeps the others."""
+    path = _path(name)
+    return dict(read_json(path)) if path.is_file() else {}
+
+
 def write_result(name: str, figures: dict[str, Any]) -> Path:
     """Write `figures` with the device's name to results/<name>-<device>.json, and print them.
 
     The load average is written too: above 1 something else ran, and times are too long.
     """
-    path = RESULTS / f"{name}-{device_slug()}.json"
+    path = _path(name)
     where = {"device": cpu_name(), "cores": os.cpu_count(), "load_average": round(os.getloadavg()[0], 1)}
-    write_json(path, {**where, **figures})
+    write_json(path, {**figures, **where})
     print(path.read_text(), end="")
     return path

@@ -6,8 +6,8 @@ Run from the repository; every finished student is skipped and an interrupted on
 Without --only, the students that a CPU carries; those of ON_GPU, whose teacher looks on, are for a GPU, where --jobs
 trains several at once.
 
-Selection, if any, is on held-out identities (5 % of those of the training set); the test split is looked at once, at
-the end.
+Students of the result file that RUNS does not hold stay there. Selection, if any, is on held-out identities (5 % of
+those of the training set); the test split is looked at once, at the end.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from benchmarks.device import device_slug, write_result
+from benchmarks.device import device_slug, earlier_result, write_result
 from benchmarks.runs import command, run_logged, runs_parser
 
 TAUGHT = "softmax+triplet+distill-similarity+5*distill-embedding"
@@ -152,11 +152,13 @@ def main() -> None:
     with ThreadPoolExecutor(max(1, options.jobs)) as workers:
         list(workers.map(learn, options.only))
     paths = sorted(options.runs.glob(f"*/test-{device_slug()}.json"))
-    found = {path.parent.name: json.loads(path.read_text()) for path in paths}
+    found = earlier_result("market-training") | {
+        path.parent.name: json.loads(path.read_text()) for path in paths
+    }
     write_result("market-training", {**found, **gains(found)})
 
 
-def gains(found: dict[str, dict[str, Any]]) -> dict[str, float]:
+def gains(found: dict[str, Any]) -> dict[str, float]:
     """What the teacher gave ResNet-18 over its twin without one, and what seeing the student's own views added."""
     accuracy = {
         name: found[run]["test"]["mAP"]

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.device import write_result
+from benchmarks.device import earlier_result, write_result
 from benchmarks.runs import command, run_logged, runs_parser
 
 COMMON = [
@@ -32,16 +32,18 @@ RECIPES = {
 
 
 def main() -> None:
-    options = runs_parser(__doc__, RECIPES).parse_args()
-    write_result("recipes", compared(options, COMMON, RECIPES))
+    compare_recipes("recipes", runs_parser(__doc__, RECIPES).parse_args(), COMMON, RECIPES)
 
 
-def compared(
-    options: argparse.Namespace, common: list[str], recipes: Mapping[str, list[str]]
-) -> dict[str, Any]:
-    """Train by each recipe that is asked for: accuracy on the held-out identities, at the end and on the way."""
+def compare_recipes(
+    result: str, options: argparse.Namespace, common: list[str], recipes: Mapping[str, list[str]]
+) -> None:
+    """Train by each recipe that is asked for: accuracy on the held-out identities, at the end and on the way.
+
+    Others that the result file holds by the same common settings stay there.
+    """
     options.runs.mkdir(parents=True, exist_ok=True)
-    found = {}
+    found: dict[str, Any] = {}
     for name in options.only:
         out = options.runs / name
         if not (out / "trial.json").is_file():
@@ -58,7 +60,9 @@ def compared(
                 if row.get("val_mAP") is not None
             },
         }
-    return {"common": common, "recipes": found}
+    earlier = earlier_result(result)
+    kept = earlier["recipes"] if earlier.get("common") == common else {}
+    write_result(result, {"common": common, "recipes": {**kept, **found}})
 
 
 if __name__ == "__main__":
