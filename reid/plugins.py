@@ -39,7 +39,7 @@ def load_function(path: str, kind: str) -> Callable[..., Any]:
     code = _CODES.get(module_name) or _hash_of(module_name)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # whatever a stranger's module raises
+    except (Exception, SystemExit) as error:  # whatever a stranger's module raises
         absent = isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}.")
         refusal = ResourceError if may_pass(error) else ConfigError
         raise refusal(

@@ -33,7 +33,8 @@ class TrainingSettings:
         backbone_rate: factor on the rate of everything but head, classifier and loss, >= 0; 0 freezes it.
         warmup_epochs: epochs of linear warm-up, >= 0; at most half of `epochs` is spent on it.
         schedule: of the rate after the warm-up: half a cosine down to a hundredth, steps of a tenth, or none.
-        milestones: epochs after which schedule "step" multiplies the rate by a tenth, rising, >= 1.
+        milestones: epochs after which schedule "step" multiplies the rate by a tenth, rising, >= 1; each training
+            counts its own.
         optimizer: "adam" and "sgd" (Nesterov, momentum 0.9) decay weights through the gradient, "adamw"
             decays them apart from it.
         weight_decay: >= 0.

@@ -21,6 +21,7 @@ from reid.evaluate.examine import Examined
 from reid.evaluate.ranked_list import draw_ranked_lists, queries_to_show
 from reid.files import read_json, write_with
 from reid.runtime import model_file, runtime_of
+from reid.runtime.foreign import options_beside, training_beside
 from search.console import errors
 from search.options import change_target, parse_size
 
@@ -108,10 +109,12 @@ def chosen_split(
 class Source:
     """The network that is judged.
 
+    The state dict of a RUN folder is read as its `config.json` says, save what is said here.
+
     Attributes:
         model: ONNX or OpenVINO file of ours, package or RUN folder, or state dict.
         backbone: of a state dict.
-        input_size: HEIGHTxWIDTH of a state dict; None is 256x128.
+        input_size: HEIGHTxWIDTH of a state dict; None is 256x128 where nothing tells.
         options: network options of a state dict.
         threads: that embed.
     """
@@ -155,7 +158,7 @@ class Source:
             runtime = runtime_of(folder) if self.model.suffix != ".onnx" else "onnxruntime"
             target = change_target(Target(runtime=runtime, batch=32), threads=self.threads)
             return open_file(self.model, target)
-        return open_weights(self.model, self._named_backbone(), self._size(), self.options)
+        return open_weights(self.model, self._named_backbone(), self._size(), self._options())
 
     def hold_out(self, share: float | None, seed: int | None) -> HoldOut:
         """As said; else as this network's training held out, where its package or RUN folder tells; else as usual.
@@ -163,8 +166,8 @@ class Source:
         Raises:
             ConfigError: what the folder says of its training cannot be read.
         """
-        exported = self.model.suffix in (".onnx", ".xml")
-        folder = self.model if self.model.is_dir() else self.model.parent if exported else None
+        tells = self.model.suffix in (".onnx", ".xml") or training_beside(self.model)
+        folder = self.model if self.model.is_dir() else self.model.parent if tells else None
         trained = _training(folder) if folder and None in (share, seed) else {}
         usual = TrialConfig()
         return HoldOut(
@@ -204,7 +207,7 @@ class Source:
             self.model,
             self._named_backbone(),
             self._size(),
-            self.options,
+            self._options(),
             dataset,
             validation_share=hold_out.share,
             seed=hold_out.seed,
@@ -212,7 +215,12 @@ class Source:
         )
 
     def _size(self) -> tuple[int, int]:
+        if self.input_size is None and (trained := training_beside(self.model)):
+            return trained.input_size
         return parse_size(self.input_size or _USUAL_SIZE)
+
+    def _options(self) -> dict[str, Any]:
+        return {**options_beside(self.model), **self.options}
 
     def _demand_nothing_said(self) -> None:
         said = {"--set": self.options, "--backbone": self.backbone, "--input-size": self.input_size}
@@ -228,6 +236,8 @@ class Source:
             )
 
     def _named_backbone(self) -> str:
+        if self.backbone is None and (trained := training_beside(self.model)):
+            return trained.backbone
         if self.backbone is None:
             raise ConfigError(f"{self.model} is no ONNX file or package; a bare state dict needs --backbone")
         return self.backbone

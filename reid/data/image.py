@@ -63,6 +63,7 @@ def decode(path: Path, input_size: tuple[int, int] | None = None) -> NDArray[np.
                 return BadImage(path=path, reason=f"{image.width}x{image.height} pixels are too many")
             if image.mode.startswith(_DEEP):
                 return BadImage(path=path, reason="more than 8 bits a channel; convert it to 8")
+            image.load()  # reading the tags of a PNG decodes it too, and would pass over what is damaged
             rgb = _upright(image).convert("RGB")
     except UnidentifiedImageError:
         return BadImage(path=path, reason="no JPEG or PNG")

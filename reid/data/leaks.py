@@ -1,7 +1,7 @@
 """The guard against test images or identities that a network has learnt from."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -10,7 +10,7 @@ from reid.data.parallel import Progress, map_in_order
 from reid.data.sample import DISTRACTOR, JUNK, Sample
 from reid.files import sha256_of
 
-__all__ = ["Leaks", "find_leaks"]
+__all__ = ["Leaks", "find_leaks", "same_files"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +49,6 @@ def find_leaks(
 ) -> Leaks:
     """Find identities and files that stand among both training and test images.
 
-    Only files whose size occurs on both sides are read.
-
     Args:
         train: training images.
         test: queries, gallery and multi-query together.
@@ -58,20 +56,39 @@ def find_leaks(
         workers: threads, >= 1; None takes one per core.
         progress: called after every few files.
     """
-    sizes = {sample.path: sample.path.stat().st_size for sample in (*train, *test)}
-    both = {sizes[one.path] for one in train} & {sizes[one.path] for one in test}
+    both = same_files(
+        [one.path for one in train], [one.path for one in test], workers=workers, progress=progress
+    )
+    pairs = [(one.relative_to(root).as_posix(), other.relative_to(root).as_posix()) for one, other in both]
+    shared = {one.person_id for one in train} & {one.person_id for one in test} - {JUNK, DISTRACTOR}
+    return Leaks(identities=tuple(sorted(shared)), images=tuple(pairs))
+
+
+def same_files(
+    some: Iterable[Path],
+    others: Iterable[Path],
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> list[tuple[Path, Path]]:
+    """Pairs of files with the same bytes, in the order of `others`.
+
+    Only files whose size occurs on both sides are read.
+
+    Args:
+        some: files.
+        others: files.
+        workers: threads, >= 1; None takes one per core.
+        progress: called after every few files.
+    """
+    first, second = list(some), list(others)
+    sizes = {path: path.stat().st_size for path in (*first, *second)}
+    both = {sizes[path] for path in first} & {sizes[path] for path in second}
     paths = [path for path, size in sizes.items() if size in both]
     hashes = map_in_order(sha256_of, paths, what="compare", workers=workers, progress=progress)
     content = dict(zip(paths, hashes, strict=True))
     seen: dict[str, list[Path]] = defaultdict(list)
-    for one in train:
-        if one.path in content:
-            seen[content[one.path]].append(one.path)
-    pairs = [
-        (known.relative_to(root).as_posix(), one.path.relative_to(root).as_posix())
-        for one in test
-        if one.path in content
-        for known in seen.get(content[one.path], ())
-    ]
-    shared = {one.person_id for one in train} & {one.person_id for one in test} - {JUNK, DISTRACTOR}
-    return Leaks(identities=tuple(sorted(shared)), images=tuple(pairs))
+    for path in first:
+        if path in content:
+            seen[content[path]].append(path)
+    return [(known, path) for path in second if path in content for known in seen.get(content[path], ())]

@@ -1,13 +1,16 @@
 """Several prepared datasets as one: learn from all, be tested on one of them."""
 
 from collections.abc import Sequence
+from itertools import combinations
 
 from reid.data.dataset import ReIDDataset
 from reid.data.layout import Listing, Placement
+from reid.data.leaks import same_files
 from reid.data.market1501 import FOLDERS, MULTI_QUERY
-from reid.errors import ConfigError
+from reid.data.parallel import Progress
+from reid.errors import ConfigError, DataError
 
-__all__ = ["merge_layout"]
+__all__ = ["demand_apart", "merge_layout"]
 
 
 def merge_layout(datasets: Sequence[ReIDDataset], evaluate_on: ReIDDataset) -> Listing:
@@ -48,6 +51,33 @@ def merge_layout(datasets: Sequence[ReIDDataset], evaluate_on: ReIDDataset) -> L
         person += max(one.person_id for one in dataset.train)
         camera += max(one.camera_id for one in dataset.train)
     return Listing(placed)
+
+
+def demand_apart(
+    datasets: Sequence[ReIDDataset], *, workers: int | None = None, progress: Progress | None = None
+) -> None:
+    """Refuse datasets that share training images: the network would learn that one person is two.
+
+    Args:
+        datasets: that are to be merged.
+        workers: threads, >= 1; None takes one per core.
+        progress: called after every few files.
+
+    Raises:
+        DataError: two of them hold a training image with the same bytes.
+    """
+    for one, other in combinations(datasets, 2):
+        twins = same_files(
+            [sample.path for sample in one.train],
+            [sample.path for sample in other.train],
+            workers=workers,
+            progress=progress,
+        )
+        if twins:
+            raise DataError(
+                f"{one.root} and {other.root} share training images ({len(twins)}, e.g. {twins[0][0].name} and "
+                f"{twins[0][1].name}), and would be learnt as different persons; merge only one of the two"
+            )
 
 
 def _shifted(dataset: ReIDDataset, person: int, camera: int) -> list[Placement]:

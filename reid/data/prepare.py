@@ -13,7 +13,7 @@ from reid.config import reject_unknown
 from reid.data.archive import extract
 from reid.data.dataset import DATASETS, dataset_name, load_dataset
 from reid.data.layout import BOXES, Listing, Placement, cuhk03_layout, market_layout
-from reid.data.merge import merge_layout
+from reid.data.merge import demand_apart, merge_layout
 from reid.data.msmt17 import msmt17_layout
 from reid.data.parallel import Progress
 from reid.data.prepared import Filled, Prepared, build_prepared, take_images
@@ -106,7 +106,7 @@ def prepare_merged(
     Raises:
         ConfigError: fewer than two sources, one twice, `evaluate_on` is none of them, or `target` holds
             something else.
-        DataError: a source is no prepared dataset, or has bad images.
+        DataError: a source is no prepared dataset, or has bad images; or two share training images.
         ResourceError: the disk is full or read-only.
     """
     if not sources:
@@ -124,7 +124,11 @@ def prepare_merged(
         "merged": [{"name": one.name, "fingerprint": one.fingerprint} for one in datasets],
         "evaluate_on": datasets.index(tested),
     }
-    fill = partial(take_images, listing, take=shutil.copyfile, source=target, progress=progress)
+
+    def fill(work: Path) -> Filled:
+        demand_apart(datasets, workers=workers, progress=progress)
+        return take_images(listing, work, take=shutil.copyfile, source=target, progress=progress)
+
     return build_prepared("merged", origin, target, fill, skip_bad=False, workers=workers, progress=progress)
 
 

@@ -124,13 +124,24 @@ def _matches(folder: Path, images: list[str], source: Path, options: TreeOptions
     return found
 
 
-def _image_files(folder: Path) -> Iterable[Path]:
-    for parent, folders, names in os.walk(folder):
+def _image_files(folder: Path, around: frozenset[Path] = frozenset()) -> Iterable[Path]:
+    here = folder.resolve()
+    if here in around:  # a link to a folder around it would go round for ever
+        return
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be listed ({error.strerror}); make it readable or take it away"
+        ) from error
+    for entry in entries:
         # Hidden ones are thumbnails and leftovers of other programs.
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if name.lower().endswith(_SUFFIXES) and not name.startswith("."):
-                yield Path(parent, name)
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _image_files(Path(entry), around | {here})
+        elif entry.name.lower().endswith(_SUFFIXES):
+            yield Path(entry)
 
 
 def _numbers(texts: set[str]) -> dict[str, int]:

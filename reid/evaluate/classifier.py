@@ -14,6 +14,7 @@ from reid.data import ReIDDataset, Sample, decode_images, split_validation
 from reid.errors import ConfigError
 from reid.evaluate.classification import Classification, classify, one_image_per_identity
 from reid.files import read_json
+from reid.losses import CLASSIFIER_TERMS, trains_classifier
 from reid.models import (
     NetworkOptions,
     ReIDNetwork,
@@ -61,7 +62,8 @@ def classify_run(run: Path, dataset: ReIDDataset, *, gate: _Gate = nullcontext) 
         gate: entered around every piece of computing; holds a device so that no timing runs beside it.
 
     Raises:
-        ConfigError: the folder holds no weights with a classifier, or those of other identities.
+        ConfigError: the folder holds no weights with a classifier, a classifier that no term of the loss trained, or
+            one of other identities.
         DataError: an image is damaged.
     """
     if not (run / _CONFIG).is_file() or not (run / _WEIGHTS).is_file():
@@ -70,6 +72,9 @@ def classify_run(run: Path, dataset: ReIDDataset, *, gate: _Gate = nullcontext) 
             "`reid-pareto train` wrote, or a state dict with --backbone"
         )
     config = TrialConfig.from_dict(read_json(run / _CONFIG))
+    _demand_trained(config, run)
+    if config.dataset != dataset.name:
+        raise ConfigError(f"{run} was trained on {config.dataset}; {dataset.root} holds {dataset.name}")
     training = split_validation(dataset, config.validation_share, config.seed).train
     question = _Question.about(training, config.seed, "the training saw them")
     options = {name: getattr(config, name) for name in _OPTIONS}
@@ -139,6 +144,15 @@ def classify_weights(
     with gate():
         model = build(backbone, len(fitting.known), weights=weights, **dataclasses.asdict(chosen))
     return _ask(model, fitting, dataset, input_size, gate)
+
+
+def _demand_trained(config: TrialConfig, run: Path) -> None:
+    losses = {config.loss, config.loss if config.finetune_loss is None else config.finetune_loss}
+    if not any(trains_classifier(loss) for loss in losses):
+        raise ConfigError(
+            f"{run} was trained by {config.loss}, none of whose terms trains the classifier; it can be judged after a "
+            f"training with {', '.join(CLASSIFIER_TERMS)} in the loss"
+        )
 
 
 def _ask(

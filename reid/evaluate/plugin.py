@@ -57,10 +57,12 @@ def apply_metric(metric: Metric, path: str, found: Retrieval) -> dict[str, float
     """
     query, gallery = found.query, found.gallery
     try:
+        # Copies: what a metric does to its arrays must reach neither the next metric nor a picture.
         given = metric(
-            query.features, query.ids, query.cameras, gallery.features, gallery.ids, gallery.cameras
+            *(side.copy() for side in (query.features, query.ids, query.cameras)),
+            *(side.copy() for side in (gallery.features, gallery.ids, gallery.cameras)),
         )
-    except Exception as error:  # whatever a stranger's function raises
+    except (Exception, SystemExit) as error:  # whatever a stranger's function raises
         raise ConfigError(f"metric {path} failed: {type(error).__name__}: {error}") from error
     named = given if isinstance(given, Mapping) else {path.partition(":")[2]: given}
     return {str(name): _finite(path, name, value) for name, value in named.items()}

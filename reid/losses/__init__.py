@@ -23,14 +23,17 @@ from reid.losses.softmax import Focal, Softmax
 from reid.losses.triplet import Triplet, TripletAdaptive, TripletSoft
 
 __all__ = [
+    "CLASSIFIER_TERMS",
     "LOSSES",
     "LossContext",
     "LossInput",
     "LossSum",
     "build_loss",
     "demand_mixable",
+    "demand_relations",
     "needs_teacher",
     "parse_loss",
+    "trains_classifier",
 ]
 
 LOSSES: dict[str, Callable[[LossContext], nn.Module]] = {
@@ -58,6 +61,12 @@ LOSSES: dict[str, Callable[[LossContext], nn.Module]] = {
     "triplet-soft": TripletSoft,
 }
 """Terms by name; each is built from a LossContext and maps a LossInput to a scalar."""
+
+CLASSIFIER_TERMS = ("softmax", "focal", "distill-logit")
+"""Terms that the network's classifier learns by; the others look at embeddings or have weights of their own."""
+
+_RELATIONS = ("distill-distance", "distill-angle", "distill-similarity")
+_LEAST_RELATED = 3
 
 
 class LossSum(nn.Module):
@@ -89,6 +98,29 @@ def needs_teacher(spec: str) -> bool:
         ConfigError: as for `parse_loss`.
     """
     return any(name.startswith("distill-") for name in parse_loss(spec))
+
+
+def trains_classifier(spec: str) -> bool:
+    """Whether a term of `spec` trains the network's classifier.
+
+    Raises:
+        ConfigError: as for `parse_loss`.
+    """
+    return not parse_loss(spec).keys().isdisjoint(CLASSIFIER_TERMS)
+
+
+def demand_relations(spec: str, batch_size: int) -> None:
+    """Refuse terms that compare relations between the images of a batch where two images have only one.
+
+    Raises:
+        ConfigError: names such terms; or as for `parse_loss`.
+    """
+    related = [name for name in parse_loss(spec) if name in _RELATIONS]
+    if related and batch_size < _LEAST_RELATED:
+        raise ConfigError(
+            f"batch_size {batch_size} is too few for {', '.join(related)} of loss {spec!r}; set it to "
+            f"{_LEAST_RELATED} or more"
+        )
 
 
 def demand_mixable(spec: str) -> None:

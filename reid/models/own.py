@@ -156,7 +156,7 @@ def foreign_code(path: str, what: str, mend: str = "") -> Iterator[None]:
         yield
     except ReidParetoError:
         raise
-    except Exception as error:  # whatever a stranger's code raises
+    except (Exception, SystemExit) as error:  # whatever a stranger's code raises
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         kind = ResourceError if may_pass(error) else ConfigError
         raise kind(f"backbone {path} {what} ({reason}){mend}") from error

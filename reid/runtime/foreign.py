@@ -37,6 +37,7 @@ __all__ = [
     "open_openvino",
     "open_state_dict",
     "options_beside",
+    "training_beside",
 ]
 
 Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -183,6 +184,28 @@ def load_network(path: Path, backbone: str, options: Mapping[str, Any] | None = 
         ) from error
 
 
+def training_beside(path: Path) -> TrialConfig | None:
+    """Settings of the training that left a state dict in its RUN folder; None for any other file.
+
+    Args:
+        path: of the state dict.
+
+    Raises:
+        ConfigError: the `config.json` beside it is one of ours and cannot be used.
+    """
+    try:
+        noted = read_json(path.with_name(_RUN_CONFIG)) if path.name == _RUN_WEIGHTS else {}
+    except (OSError, ValueError):
+        return None
+    # Others put files of these names beside each other too.
+    if not isinstance(noted, Mapping) or not noted.keys() >= {"backbone", "validation_share"}:
+        return None
+    try:
+        return TrialConfig.from_dict(noted)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {_RUN_CONFIG} beside it: {error}") from error
+
+
 def options_beside(path: Path) -> dict[str, Any]:
     """Network options of the training that left a state dict in its RUN folder, those that are not the usual ones.
 
@@ -192,21 +215,12 @@ def options_beside(path: Path) -> dict[str, Any]:
         path: of the state dict.
 
     Raises:
-        ConfigError: the `config.json` beside it is one of ours and cannot be used.
+        ConfigError: as in `training_beside`.
     """
     from reid.models import NetworkOptions
 
-    try:
-        noted = read_json(path.with_name(_RUN_CONFIG)) if path.name == _RUN_WEIGHTS else {}
-    except (OSError, ValueError):
+    if (config := training_beside(path)) is None:
         return {}
-    # Others put files of these names beside each other too.
-    if not isinstance(noted, Mapping) or not noted.keys() >= {"backbone", "validation_share"}:
-        return {}
-    try:
-        config = TrialConfig.from_dict(noted)
-    except ConfigError as error:
-        raise ConfigError(f"teacher {path}: {_RUN_CONFIG} beside it: {error}") from error
     values = {field.name: getattr(config, field.name) for field in fields(NetworkOptions)}
     usual = NetworkOptions()
     return {name: value for name, value in values.items() if value != getattr(usual, name)}

@@ -36,7 +36,7 @@ def evaluate(
         ),
     ] = None,
     input_size: Annotated[
-        str | None, typer.Option(help="HEIGHTxWIDTH of a state dict; 256x128 when left out.")
+        str | None, typer.Option(help="HEIGHTxWIDTH of a state dict; else as its RUN says, or 256x128.")
     ] = None,
     split: Annotated[str, typer.Option(help="test, or validation as a study splits it.")] = "test",
     validation_share: Annotated[

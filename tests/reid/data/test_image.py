@@ -81,6 +81,25 @@ def test_a_damaged_exif_costs_no_image(tags: bytes, tmp_path: Path) -> None:
     np.testing.assert_array_equal(decode(tmp_path / "a.jpg"), decode(tmp_path / "plain.jpg"))
 
 
+def test_a_png_with_a_damaged_byte_is_refused(tmp_path: Path) -> None:
+    """Whatever Pillow refuses when it is asked for the pixels alone, wherever the damage lies."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 32, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "whole.png")
+    whole = (tmp_path / "whole.png").read_bytes()
+    start, damaged = whole.index(b"IDAT") + 6, tmp_path / "damaged.png"
+    refused = 0
+    for place in range(start, len(whole) - 20, 97):
+        damaged.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            with Image.open(damaged) as image:
+                image.convert("RGB")
+        except (OSError, SyntaxError):
+            refused += 1
+            assert isinstance(decode(damaged), BadImage), place
+    assert refused > 20
+    assert find_bad([damaged, tmp_path / "whole.png"])[0].path == damaged
+
+
 def test_the_content_decides_not_the_suffix(tmp_path: Path) -> None:
     picture().save(tmp_path / "a.jpg", format="PNG")
     np.testing.assert_array_equal(decode(tmp_path / "a.jpg"), np.asarray(picture()))

@@ -72,7 +72,7 @@ def test_a_merged_set_can_be_merged_again(first: Path, second: Path, tmp_path: P
 def test_training_on_what_is_tested_is_reported(first: Path, tmp_path: Path) -> None:
     """A second dataset whose training images are the first one's queries, as when halves are swapped."""
     swapped = tmp_path / "swapped"
-    write_market(swapped)
+    write_market(swapped, ".png")
     shutil.copy(first / "query" / "0007_c1s1_000001_00.jpg", swapped / "bounding_box_train" / "0500_c1_1.jpg")
     other = prepare("market1501", swapped, tmp_path / "s").root
     prepared = prepare_merged([first, other], first, tmp_path / "both")
@@ -81,6 +81,17 @@ def test_training_on_what_is_tested_is_reported(first: Path, tmp_path: Path) -> 
         "bounding_box_train/0508_c4_0500_c1_1.jpg",
         "query/0007_c1s1_000001_00.jpg",
     ) in prepared.leaks.images
+
+
+def test_a_copy_and_a_part_are_refused(first: Path, second: Path, tmp_path: Path) -> None:
+    """The network would learn that one person is two."""
+    shutil.copytree(first, tmp_path / "copy")
+    with pytest.raises(DataError, match=r"/a and .*/copy share training images \(3, e\.g\. 0001_c1s1"):
+        prepare_merged([first, tmp_path / "copy"], None, tmp_path / "both")
+    prepare_merged([first, second], None, tmp_path / "two")
+    with pytest.raises(DataError, match=r"/b and .*/two share training images"):
+        prepare_merged([second, tmp_path / "two"], None, tmp_path / "both")
+    assert not (tmp_path / "both").exists()
 
 
 def test_wrong_requests(first: Path, second: Path, tmp_path: Path) -> None:

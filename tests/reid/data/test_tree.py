@@ -64,6 +64,22 @@ def test_bad_images_are_called_by_their_own_names(tmp_path: Path) -> None:
     assert "p1/0-1.jpg" not in json.loads((tmp_path / "out" / "sources.json").read_text()).values()
 
 
+def test_linked_folders_are_entered_and_loops_left(tmp_path: Path) -> None:
+    tree, elsewhere = tmp_path / "tree", tmp_path / "elsewhere"
+    write_images(tree, grid(3, 2, 2))
+    write_images(elsewhere, grid(5, 2, 2))
+    for name in ("p3", "p4"):
+        (tree / name).symlink_to(elsewhere / name)
+    (tree / "p0" / "up").symlink_to(tree)
+    (tree / "p1" / "other").symlink_to(tree / "p2")
+    (tree / "p2" / "other").symlink_to(tree / "p1")
+    found = tree_layout(tree, tree, NAMES)
+    origins = [item.origin for item in found.items]
+    assert len(origins) == len(set(origins)) == 20
+    # p1/other/... and p2/other/... hold images, which the pattern does not take.
+    assert found.unmatched == 8
+
+
 def test_split_folders_are_obeyed(tmp_path: Path) -> None:
     options = TreeOptions(pattern=r"^(?P<split>\w+)/(?P<person>-?\d+)_c(?P<camera>\d+)")
     found = listing(

@@ -1,6 +1,7 @@
 """The classifier judged on images of its own identities: against torch, and with classifiers that do not fit."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,4 +122,21 @@ def test_a_run_is_judged_by_its_own_settings(dataset: ReIDDataset, tmp_path: Pat
         classify_run(tmp_path, dataset)
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(ConfigError, match="an exported file has no classifier"):
+        classify_run(tmp_path, dataset)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"loss": "distill-similarity+15*distill-embedding"}, "none of whose terms trains the classifier"),
+        ({"loss": "arcface+triplet", "finetune_loss": "circle"}, "after a training with softmax, focal"),
+        ({"dataset": "market1501"}, "was trained on market1501; .* holds synthetic"),
+    ],
+)
+def test_a_classifier_that_learned_nothing_of_these_people_is_refused(
+    change: dict[str, Any], named: str, dataset: ReIDDataset, tmp_path: Path
+) -> None:
+    write_json(tmp_path / "config.json", TrialConfig(backbone="osnet_x0_25", **change).to_dict())
+    save_file(build("osnet_x0_25", 10).state_dict(), tmp_path / "model.safetensors")
+    with pytest.raises(ConfigError, match=named):
         classify_run(tmp_path, dataset)

@@ -27,6 +27,10 @@ def nothing(a, b, c, d, e, f): return None
 def not_finite(a, b, c, d, e, f): return float("nan")
 def words(a, b, c, d, e, f): return {"x": "much"}
 def broken(a, b, c, d, e, f): raise KeyError("gone")
+def leaving(a, b, c, d, e, f): raise SystemExit(0)
+def greedy(*arrays):
+    for array in arrays: array[:] = 0
+    return 1.0
 constant = 3
 """
 
@@ -36,6 +40,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     name = "metric_of_my_own"
     (tmp_path / f"{name}.py").write_text(MODULE)
     (tmp_path / "does_not_parse.py").write_text("def (")
+    (tmp_path / "a_script.py").write_text("raise SystemExit(0)")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, name, raising=False)
     return name
@@ -71,6 +76,7 @@ def test_a_metric_may_name_its_values(module: str) -> None:
         ("../evil:run", "package.module:function"),
         ("no_such_module:f", "no_such_module cannot be imported.*PYTHONPATH"),
         ("does_not_parse:f", "cannot be imported .SyntaxError"),
+        ("a_script:f", "cannot be imported .SystemExit"),
         ("metric_of_my_own:absent", "has no function absent"),
         ("metric_of_my_own:constant", "has no function constant"),
         ("metric_of_my_own:five", "must take six positional arguments"),
@@ -88,6 +94,7 @@ def test_a_wrong_path_or_signature_is_refused_before_any_work(module: str, path:
         ("not_finite", "must be finite"),
         ("words", "gave str for x"),
         ("broken", "failed: KeyError"),
+        ("leaving", "failed: SystemExit: 0"),
     ],
 )
 def test_a_wrong_value_is_refused(module: str, name: str, named: str) -> None:
@@ -95,3 +102,11 @@ def test_a_wrong_value_is_refused(module: str, name: str, named: str) -> None:
     metric: Any = load_metric(path)
     with pytest.raises(ConfigError, match=named):
         apply_metric(metric, path, found())
+
+
+def test_what_a_metric_does_to_its_arrays_stays_with_it(module: str) -> None:
+    given, untouched = found(), found()
+    assert apply_metric(load_metric(f"{module}:greedy"), f"{module}:greedy", given) == {"greedy": 1.0}
+    for side, before in ((given.query, untouched.query), (given.gallery, untouched.gallery)):
+        for name in ("features", "ids", "cameras"):
+            np.testing.assert_array_equal(getattr(side, name), getattr(before, name))

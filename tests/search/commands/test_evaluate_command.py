@@ -6,15 +6,12 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import typer
-import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -25,7 +22,6 @@ from reid.data import (
     decode_images,
     load_dataset,
     parallel,
-    split_validation,
     store,
 )
 from reid.data.archive import pack
@@ -35,23 +31,14 @@ from reid.errors import ConfigError, DataError, UnverifiedError
 from reid.evaluate import Protocol, rank, rank_distances, rerank, spectral_distances
 from reid.evaluate.embedder import Embedder
 from reid.evaluate.examine import examine
-from reid.files import write_json
 from reid.models import build
 from reid.models.osnet import OSNet
 from reid.train import embed
 from search.commands import evaluate as command
 from tests.contract.deployment import tiny_artifact
+from tests.search.commands.evaluating import APP, call
 
 SIZE = (64, 32)
-APP = typer.Typer()
-APP.command()(command.evaluate)
-
-
-def call(*arguments: object) -> str:
-    """Output of the command; an error of ours is raised, as `search.cli.main` gets it."""
-    result = CliRunner().invoke(APP, [str(one) for one in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -362,38 +349,3 @@ def test_a_folder_without_a_network_is_bad_input(data: Path, tmp_path: Path) -> 
     said = r"holds no model\.onnx; name a package, or the folder of a train or trial that ended"
     with pytest.raises(ConfigError, match=said):
         call(tmp_path, "--data", data)
-
-
-def test_validation_identities_are_those_of_the_training(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[tuple[float, int]] = []
-
-    def split(dataset: ReIDDataset, share: float, seed: int) -> Any:
-        asked.append((share, seed))
-        return split_validation(dataset, 0.5, 0)
-
-    monkeypatch.setattr(search.evaluation, "split_validation", split)
-    tiny_artifact(tmp_path)
-    call_it = partial(call, tmp_path, "--data", data, "--split", "validation", "--threads", 1)
-    call_it()
-    space = {
-        "name": "one",
-        "dataset": "synthetic",
-        "fixed": {"validation_share": 0.34, "seed": 5},
-        "parameters": {"prune_rate": {"choice": [0.5]}},
-        "objectives": {"mAP": "maximize", "latency_ms": "minimize"},
-    }
-    (tmp_path / "reproduce.yaml").write_text(yaml.safe_dump(space))
-    assert "validation split (share 0.34, seed 5), " in call_it()
-    answer = json.loads(call_it("--seed", 6, "--json"))
-    assert (answer["validation_share"], answer["seed"]) == (0.34, 6)
-    write_json(tmp_path / "config.json", {"validation_share": 0.4, "seed": 3})
-    call_it()
-    call_it("--validation-share", 0.2, "--seed", 1)
-    assert asked == [(0.15, 0), (0.34, 5), (0.34, 6), (0.4, 3), (0.2, 1)]
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(
-        ConfigError, match=r"cannot read .*config\.json.*; give --validation-share and --seed"
-    ):
-        call_it()
