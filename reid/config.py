@@ -230,7 +230,6 @@ class TrialConfig(PruningSettings):
         PruningSettings.__post_init__(self)  # as there
         demand_choices(self)
         demand_size(self.input_size)
-        self._check_milestones()
         demand(0 < self.validation_share < 1, "validation_share", self.validation_share, "0 < share < 1")
         drop, rate = self.max_quantization_drop, self.qat_learning_rate
         demand(0 < rate < math.inf, "qat_learning_rate", rate, "above 0")
@@ -238,14 +237,6 @@ class TrialConfig(PruningSettings):
             demand(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         demand(self.weight_bits in (0, 7, 8), "weight_bits", self.weight_bits, "0, 7 or 8")
         demand(0 <= drop < math.inf, "max_quantization_drop", drop, "a finite number >= 0; 1 allows any drop")
-
-    def _check_milestones(self) -> None:
-        longest = max(self.epochs, 0 if self.method == "none" else self.finetune_epochs)
-        if self.milestones and self.milestones[-1] >= longest:
-            raise ConfigError(
-                f"milestones {list(self.milestones)} with {longest} epochs: the rate falls after a milestone, so name "
-                "epochs before the last, or raise epochs"
-            )
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -150,6 +150,7 @@ def train(
     _refuse_contradictions({name: options[name] for name in typed}, assigned)
     config = _config(data, options, assigned)
     _refuse_unread(typed | assigned.keys(), config)
+    _refuse_idle_milestones(config)
     # Late, because torch takes seconds to load: help and a typing error should not.
     from search.single import run_single, summary
     from search.training_view import TrainingView
@@ -193,6 +194,14 @@ def _refuse_unread(said: Set[str], config: TrialConfig) -> None:
                 f"{option} is of {setting} {' and '.join(readers)}, and {setting} {value} does not read it; "
                 f"leave it out, or set {other} {readers[0]}"
             )
+
+
+def _refuse_idle_milestones(config: TrialConfig) -> None:
+    if config.milestones and config.milestones[-1] >= config.epochs:
+        raise ConfigError(
+            f"--milestones {','.join(map(str, config.milestones))} with --epochs {config.epochs}: the rate falls after "
+            "a milestone, so name epochs before the last, or raise --epochs"
+        )
 
 
 def _numbers(text: str) -> list[int]:

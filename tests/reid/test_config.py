@@ -36,11 +36,6 @@ def test_plain_values_and_back(
         ({"scope": "outer"}, "scope must be inner or grouped, got 'outer'"),
         ({"prune_epochs": -1}, "prune_epochs must be at least 0, got -1"),
         ({"milestones": 40}, "milestones must be a list of whole numbers, got 40"),
-        (
-            {"schedule": "step", "milestones": [5, 20], "method": "none"},
-            "milestones [5, 20] with 20 epochs: the rate falls after a milestone, so name epochs before the last",
-        ),
-        ({"schedule": "step", "milestones": [9], "epochs": 2, "finetune_epochs": 9}, "[9] with 9 epochs"),
         ({"learning_rate": 0}, "learning_rate must be above 0, got 0.0"),
         ({"finetune_learning_rate": float("nan")}, "finetune_learning_rate must be above 0, got nan"),
         (

@@ -68,11 +68,25 @@ def test_a_tree_and_a_merger(tmp_path: Path) -> None:
         *tree, "--pattern", r"/(?P<person>\d+)_c(?P<camera>\d)", "--test-share", "0.34", "--seed", "1"
     )
     assert "folder is prepared in" in text
+    with pytest.raises(DataError, match="share training images"):
+        call(
+            "prepare",
+            "merged",
+            "--from",
+            tmp_path / "made",
+            "--from",
+            tmp_path / "tree",
+            "--to",
+            tmp_path / "both",
+        )
+    call("prepare", "synthetic", "--to", tmp_path / "others", *TINY, "--seed", "5")
+    asked = min((tmp_path / "tree" / "query").iterdir())
+    shutil.copy(asked, tmp_path / "others" / "bounding_box_train" / "9999_c1_000001.png")
     both = (
         "prepare",
         "merged",
         "--from",
-        tmp_path / "made",
+        tmp_path / "others",
         "--from",
         tmp_path / "tree",
         "--to",
@@ -82,9 +96,8 @@ def test_a_tree_and_a_merger(tmp_path: Path) -> None:
     inspected = json.loads(call("inspect", tmp_path / "both", "--json"))
     alone = json.loads(call("inspect", tmp_path / "tree", "--json"))
     assert inspected["query"] == alone["query"]
-    assert inspected["train"]["images"] == alone["train"]["images"] + 16
-    # The tree is made of the same images, so what one trains on the other tests on.
-    assert len(prepared["leaks"]["images"]) == len(inspected["shared_images"]) > 0
+    assert inspected["train"]["images"] == alone["train"]["images"] + 17
+    assert len(prepared["leaks"]["images"]) == len(inspected["shared_images"]) == 1
     assert "byte for byte" in call(*both, "--evaluate-on", tmp_path / "tree")
 
 

@@ -51,6 +51,10 @@ def test_help_names_every_network_its_options_and_every_term_of_a_loss() -> None
     [
         (["--milestones", "4;5"], "--milestones takes epochs such as 40,60, got '4;5'"),
         (["--schedule", "step"], "schedule step needs milestones"),
+        (
+            ["--schedule", "step", "--milestones", "5,20"],
+            "--milestones 5,20 with --epochs 20: the rate falls after",
+        ),
         (["--set", "batch_size=128"], "--batch-size is of sampler class-balanced and random"),
         (["--keep", "best"], "keep best needs validate_every"),
         (["--set", "prune_rate=0.5"], "--set prune_rate: train does not prune"),
