@@ -93,5 +93,5 @@ def _hash_of(module_name: str) -> str | None:
     try:
         found = importlib.util.find_spec(module_name)
         return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest() if found and found.origin else None
-    except Exception:  # the import will say it
+    except (Exception, SystemExit):  # the import will say it
         return None

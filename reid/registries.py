@@ -5,7 +5,7 @@ import dataclasses
 from reid.config import TrialConfig, reject_unknown
 from reid.data import DATASETS
 from reid.errors import ConfigError
-from reid.losses import parse_loss
+from reid.losses import demand_relations, parse_loss
 from reid.models import NetworkOptions, demand_backbone, demand_input_size
 from reid.plugins import is_dotted_path
 from reid.prune import METHODS, demand_nni, method_of, soft_epochs
@@ -61,10 +61,8 @@ def check_names(config: TrialConfig) -> None:
             None if config.method == "none" else config.scope,
             _reader(config),
         )
-    for loss in (config.loss, config.finetune_loss):
-        if loss is not None:
-            parse_loss(loss)
     _check_qat_loss(config.qat_loss)
+    _check_losses(config)
     check_teacher(config)
     check_widths(config, options)
 
@@ -96,6 +94,18 @@ def _check_method(config: TrialConfig) -> None:
         demand_nni()
     if method.allocate == "latency" and config.macs_budget is None:
         demand_graph_timer(config.target)
+
+
+def _check_losses(config: TrialConfig) -> None:
+    losses = {"loss": config.loss, "finetune_loss": config.finetune_loss}
+    if config.quantization == "int8-qat":
+        losses["qat_loss"] = config.qat_loss
+    for name, loss in losses.items():
+        if loss is None:
+            continue
+        parse_loss(loss)
+        if config.sampler != "pk":
+            demand_relations(name, loss, config.batch_size)
 
 
 def _check_qat_loss(loss: str) -> None:

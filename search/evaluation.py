@@ -154,10 +154,11 @@ class Source:
             )
         if self.model.is_dir() or self.model.suffix in (".onnx", ".xml"):
             self._demand_nothing_said()
-            folder = self.model if self.model.is_dir() else self.model.parent
-            runtime = runtime_of(folder) if self.model.suffix != ".onnx" else "onnxruntime"
+            runtime = runtime_of(self._folder()) if self.model.suffix != ".onnx" else "onnxruntime"
             target = change_target(Target(runtime=runtime, batch=32), threads=self.threads)
             return open_file(self.model, target)
+        if training_beside(self.model) and (plan := self.model.with_name("plan.json")).is_file():
+            raise ConfigError(f"{self.model} are weights slimmed by {plan.name}; name {self.model.parent}")
         return open_weights(self.model, self._named_backbone(), self._size(), self._options())
 
     def hold_out(self, share: float | None, seed: int | None) -> HoldOut:
@@ -166,9 +167,8 @@ class Source:
         Raises:
             ConfigError: what the folder says of its training cannot be read.
         """
-        tells = self.model.suffix in (".onnx", ".xml") or training_beside(self.model)
-        folder = self.model if self.model.is_dir() else self.model.parent if tells else None
-        trained = _training(folder) if folder and None in (share, seed) else {}
+        tells = self.model.is_dir() or self.model.suffix in (".onnx", ".xml") or training_beside(self.model)
+        trained = _training(self._folder()) if tells and None in (share, seed) else {}
         usual = TrialConfig()
         return HoldOut(
             share=trained.get("validation_share", usual.validation_share) if share is None else share,
@@ -190,13 +190,13 @@ class Source:
             DataError: an image is damaged.
         """
         self._demand_there()
-        if self.model.is_dir():
+        if self.model.is_dir() or training_beside(self.model):
             self._demand_nothing_said()
             if share is not None or seed is not None:
                 raise ConfigError(
                     f"--validation-share and --seed are those of the training, which {self.model} tells; leave them out"
                 )
-            return classify_run(self.model, dataset, gate=gate)
+            return classify_run(self._folder(), dataset, gate=gate)
         if self.model.suffix in (".onnx", ".xml"):
             raise ConfigError(
                 f"{self.model} gives embeddings and has no classifier; give the folder that `reid-pareto train` "
@@ -213,6 +213,9 @@ class Source:
             seed=hold_out.seed,
             gate=gate,
         )
+
+    def _folder(self) -> Path:
+        return self.model if self.model.is_dir() else self.model.parent
 
     def _size(self) -> tuple[int, int]:
         if self.input_size is None and (trained := training_beside(self.model)):

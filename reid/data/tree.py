@@ -124,24 +124,50 @@ def _matches(folder: Path, images: list[str], source: Path, options: TreeOptions
     return found
 
 
-def _image_files(folder: Path, around: frozenset[Path] = frozenset()) -> Iterable[Path]:
-    here = folder.resolve()
-    if here in around:  # a link to a folder around it would go round for ever
-        return
+def _image_files(folder: Path) -> Iterable[Path]:
+    """Images below a folder. Links to other folders are entered, each target once; those within it are there anyway."""
+    root, targets = folder.resolve(), set[Path]()
+
+    def leads_on(entry: os.DirEntry[str]) -> bool:
+        if not entry.is_symlink():
+            return True
+        target = Path(entry).resolve()
+        within = target.is_relative_to(root) and "/." not in f"/{target.relative_to(root).as_posix()}/"
+        if target in targets or within or root.is_relative_to(target):
+            return False
+        targets.add(target)
+        return True
+
+    def walk(folder: Path) -> Iterable[Path]:
+        for entry in _listed(folder):
+            # Hidden ones are thumbnails and leftovers of other programs.
+            if entry.name.startswith("."):
+                continue
+            if _is_folder(entry):
+                if leads_on(entry):
+                    yield from walk(Path(entry))
+            elif entry.name.lower().endswith(_SUFFIXES):
+                yield Path(entry)
+
+    return walk(folder)
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    if folder.name == "lost+found":  # of a disk, for its owner alone
+        return []
     try:
-        entries = list(os.scandir(folder))
+        return sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(
             f"{folder} cannot be listed ({error.strerror}); make it readable or take it away"
         ) from error
-    for entry in entries:
-        # Hidden ones are thumbnails and leftovers of other programs.
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _image_files(Path(entry), around | {here})
-        elif entry.name.lower().endswith(_SUFFIXES):
-            yield Path(entry)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or into a closed folder
+        return False
 
 
 def _numbers(texts: set[str]) -> dict[str, int]:

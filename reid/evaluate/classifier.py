@@ -23,6 +23,7 @@ from reid.models import (
     load_weights,
     read_state_dict,
 )
+from reid.prune import soft_epochs
 from reid.prune.storage import load_slim
 
 __all__ = ["classify_run", "classify_weights"]
@@ -147,11 +148,18 @@ def classify_weights(
 
 
 def _demand_trained(config: TrialConfig, run: Path) -> None:
-    losses = {config.loss, config.loss if config.finetune_loss is None else config.finetune_loss}
+    finetuned = config.method != "none" and config.finetune_epochs
+    finetuning = config.loss if config.finetune_loss is None else config.finetune_loss
+    losses = [config.loss] * bool(config.epochs or soft_epochs(config)) + [finetuning] * bool(finetuned)
     if not any(trains_classifier(loss) for loss in losses):
+        by = (
+            f"was trained by {' and '.join(dict.fromkeys(losses))}, which"
+            if losses
+            else "was not trained, which"
+        )
         raise ConfigError(
-            f"{run} was trained by {config.loss}, none of whose terms trains the classifier; it can be judged after a "
-            f"training with {', '.join(CLASSIFIER_TERMS)} in the loss"
+            f"{run} {by} leaves the classifier as it was; it can be judged after a training with "
+            f"{', '.join(CLASSIFIER_TERMS)} in the loss"
         )
 
 

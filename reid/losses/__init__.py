@@ -109,16 +109,21 @@ def trains_classifier(spec: str) -> bool:
     return not parse_loss(spec).keys().isdisjoint(CLASSIFIER_TERMS)
 
 
-def demand_relations(spec: str, batch_size: int) -> None:
+def demand_relations(name: str, spec: str, batch_size: int) -> None:
     """Refuse terms that compare relations between the images of a batch where two images have only one.
+
+    Args:
+        name: of the setting, as messages call it.
+        spec: its value.
+        batch_size: images of a batch.
 
     Raises:
         ConfigError: names such terms; or as for `parse_loss`.
     """
-    related = [name for name in parse_loss(spec) if name in _RELATIONS]
+    related = [term for term in parse_loss(spec) if term in _RELATIONS]
     if related and batch_size < _LEAST_RELATED:
         raise ConfigError(
-            f"batch_size {batch_size} is too few for {', '.join(related)} of loss {spec!r}; set it to "
+            f"batch_size {batch_size} is too few for {', '.join(related)} of {name} {spec!r}; set it to "
             f"{_LEAST_RELATED} or more"
         )
 

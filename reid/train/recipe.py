@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from reid.losses import demand_mixable, demand_relations, parse_loss
+from reid.losses import demand_mixable, parse_loss
 from reid.training_settings import TrainingSettings
 
 __all__ = ["EpochReport", "Progress", "Recipe", "Silent", "Watcher"]
@@ -22,8 +22,6 @@ class Recipe(TrainingSettings):
     def __post_init__(self) -> None:
         TrainingSettings.__post_init__(self)  # as in TrialConfig
         parse_loss(self.loss)
-        if self.sampler != "pk":
-            demand_relations(self.loss, self.batch_size)
         if self.mixup:
             demand_mixable(self.loss)
 

@@ -73,11 +73,16 @@ def test_linked_folders_are_entered_and_loops_left(tmp_path: Path) -> None:
     (tree / "p0" / "up").symlink_to(tree)
     (tree / "p1" / "other").symlink_to(tree / "p2")
     (tree / "p2" / "other").symlink_to(tree / "p1")
+    (tree / "p9").symlink_to(tree / "p0")
+    write_images(tree / ".store", ["p5/0-0.jpg"])
+    (tree / "p5").symlink_to(tree / ".store" / "p5")
+    (tree / "itself").symlink_to(tree / "itself")
+    (elsewhere / "p3" / "around").symlink_to(elsewhere)
     found = tree_layout(tree, tree, NAMES)
     origins = [item.origin for item in found.items]
-    assert len(origins) == len(set(origins)) == 20
-    # p1/other/... and p2/other/... hold images, which the pattern does not take.
-    assert found.unmatched == 8
+    assert len(origins) == len(set(origins)) == 21
+    # Those below p3/around, which the pattern does not take.
+    assert found.unmatched == 20
 
 
 def test_split_folders_are_obeyed(tmp_path: Path) -> None:

@@ -128,8 +128,16 @@ def test_a_run_is_judged_by_its_own_settings(dataset: ReIDDataset, tmp_path: Pat
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"loss": "distill-similarity+15*distill-embedding"}, "none of whose terms trains the classifier"),
-        ({"loss": "arcface+triplet", "finetune_loss": "circle"}, "after a training with softmax, focal"),
+        (
+            {"loss": "distill-similarity+15*distill-embedding"},
+            "by distill-similarity.*which leaves the classifier as it was",
+        ),
+        (
+            {"loss": "arcface+triplet", "finetune_loss": "circle"},
+            "by arcface.triplet and circle, which leaves",
+        ),
+        ({"method": "none", "loss": "triplet", "finetune_loss": "softmax"}, "by triplet, .* softmax, focal"),
+        ({"method": "none", "epochs": 0}, "was not trained"),
         ({"dataset": "market1501"}, "was trained on market1501; .* holds synthetic"),
     ],
 )

@@ -41,6 +41,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / f"{name}.py").write_text(MODULE)
     (tmp_path / "does_not_parse.py").write_text("def (")
     (tmp_path / "a_script.py").write_text("raise SystemExit(0)")
+    (tmp_path / "a_package").mkdir()
+    (tmp_path / "a_package" / "__init__.py").write_text("raise SystemExit(0)")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, name, raising=False)
     return name
@@ -76,6 +78,7 @@ def test_a_metric_may_name_its_values(module: str) -> None:
         ("../evil:run", "package.module:function"),
         ("no_such_module:f", "no_such_module cannot be imported.*PYTHONPATH"),
         ("does_not_parse:f", "cannot be imported .SyntaxError"),
+        ("a_package.module:f", "cannot be imported .SystemExit"),
         ("a_script:f", "cannot be imported .SystemExit"),
         ("metric_of_my_own:absent", "has no function absent"),
         ("metric_of_my_own:constant", "has no function constant"),

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from reid.config import TrialConfig
 from reid.errors import ConfigError
+from reid.registries import check_names
 from tests.reid.losses.batches import CLASSES, DIM, batch, context, term, unit
 
 Rows = NDArray[np.float64]
@@ -181,3 +184,15 @@ def test_network_of_other_classes_is_refused() -> None:
     images = dataclasses.replace(batch(), logits=torch.randn(12, CLASSES + 1).double())
     with pytest.raises(ConfigError, match="5 identities, a network of 6 classes; build it with 5"):
         term("distill-logit")(images)
+
+
+@pytest.mark.parametrize("name", RELATIONS)
+@pytest.mark.parametrize("setting", ["loss", "finetune_loss", "qat_loss"])
+def test_relations_of_two_images_are_refused_before_any_work(name: str, setting: str) -> None:
+    pair: dict[str, Any] = {"sampler": "random", "batch_size": 2, "teacher": "dense", setting: name}
+    if setting == "loss":
+        pair |= {"finetune_loss": "triplet"}
+    if setting == "qat_loss":
+        pair = {key: value for key, value in pair.items() if key != "teacher"} | {"quantization": "int8-qat"}
+    with pytest.raises(ConfigError, match=f"batch_size 2 is too few for {name} of {setting} '{name}'"):
+        check_names(TrialConfig(**pair))

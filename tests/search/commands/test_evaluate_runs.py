@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 import search.evaluation
 from reid.config import TrialConfig
-from reid.data import ReIDDataset, split_validation
+from reid.data import ReIDDataset, load_dataset, split_validation
 from reid.data.prepare import prepare_synthetic
 from reid.data.synthetic import SyntheticOptions
 from reid.errors import ConfigError
@@ -100,3 +100,23 @@ def test_weights_of_a_run_are_read_as_it_trained_them(data: Path, tmp_path: Path
     assert (split["validation_share"], split["seed"]) == (0.3, 4)
     with pytest.raises(ConfigError, match="a bare state dict needs --backbone"):
         call(bare, "--data", data)
+
+
+def test_the_classifier_of_a_runs_weights_is_judged_as_that_of_the_run(data: Path, tmp_path: Path) -> None:
+    known = len({one.person_id for one in split_validation(load_dataset("synthetic", data), 0.3, 4).train})
+    save_file(build("osnet_x0_25", known).state_dict(), tmp_path / "model.safetensors")
+    config = TrialConfig(
+        backbone="osnet_x0_25", input_size=SIZE, validation_share=0.3, seed=4, method="none"
+    ).to_dict()
+    write_json(tmp_path / "config.json", config)
+    answers = [
+        call(one, "--data", data, "--classification", "--json")
+        for one in (tmp_path, tmp_path / "model.safetensors")
+    ]
+    assert answers[0] == answers[1]
+    write_json(tmp_path / "config.json", config | {"loss": "arcface"})
+    with pytest.raises(ConfigError, match="arcface, which leaves the classifier as it was"):
+        call(tmp_path / "model.safetensors", "--data", data, "--classification")
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(ConfigError, match=f"slimmed by plan.json; name {tmp_path}"):
+        call(tmp_path / "model.safetensors", "--data", data)
