@@ -1,5 +1,6 @@
 """What the report shows, as plain values: points by kind, limits as numbers, shared settings once."""
 
+import os
 import re
 import shlex
 from collections import Counter
@@ -22,8 +23,8 @@ __all__ = ["Axes", "Snapshot", "axes_of", "kinds_of", "limit_lines", "metric_of"
 
 _NUMBER = r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _LIMIT = re.compile(
-    rf"(?P<metric>\w+) *[<>]= *(?:(?P<constant>{_NUMBER})|(?:(?P<factor>{_NUMBER}) *\* *)?baseline"
-    rf"(?: *(?P<sign>[+-]) *(?P<offset>{_NUMBER}))?)"
+    rf"(?P<metric>\w+)\s*[<>]=\s*(?:(?P<constant>{_NUMBER})|(?:(?P<factor>{_NUMBER})\s*\*\s*)?baseline"
+    rf"(?:\s*(?P<sign>[+-])\s*(?P<offset>{_NUMBER}))?)"
 )
 
 
@@ -160,7 +161,6 @@ def report_data(study: Snapshot) -> dict[str, Any]:
     columns = _Columns.of(records)
     data = {
         "facts": _facts(study, choice),
-        "command": f"reid-pareto pick {shlex.quote(study.path)}",
         "out": _slug(str(study.definition["name"])),
         "x": axes.x,
         "y": axes.y,
@@ -188,7 +188,19 @@ def report_data(study: Snapshot) -> dict[str, Any]:
         },
     }
     cleaned: dict[str, Any] = _clean(data)
-    return cleaned
+    # As it is: a cleaned path is another one, and this cannot hold what cleaning takes away.
+    return {**cleaned, "command": f"reid-pareto pick {_quoted(study.path)}"}
+
+
+def _quoted(path: str) -> str:
+    """A path for the shell, in ASCII where it has blanks in a row or characters that do not show."""
+    if one_line(path, len(path) + 1) == path:
+        return shlex.quote(path)
+    shown = (
+        chr(byte) if (byte < 128 and chr(byte).isalnum()) or chr(byte) in "/._-" else f"\\x{byte:02x}"
+        for byte in os.fsencode(path)
+    )
+    return f"$'{''.join(shown)}'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,7 +300,9 @@ def _limit_value(limit: str, baseline: Mapping[str, float]) -> float | None:
     if match["metric"] not in baseline:
         return None
     offset = float(f"{match['sign'] or ''}{match['offset'] or 0}")
-    return float(match["factor"] or 1) * baseline[match["metric"]] + offset
+    value = float(match["factor"] or 1) * baseline[match["metric"]] + offset
+    # As `spaces.limits` takes it: a trial that meets the limit exactly is not refused for the last digit.
+    return (max if "<=" in limit else min)(value, float(f"{value:.13g}"))
 
 
 def _shared(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

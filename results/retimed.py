@@ -51,18 +51,18 @@ def _facts_of(study: Path, kind: str) -> list[Path]:
     return list(layout.trials_folder(study).glob(f"*.{kind}.json"))
 
 
-def retimed(record: Record, fact: Mapping[str, Any] | None, since: str | None) -> Record:
+def retimed(record: Record, fact: Mapping[str, Any] | None, session: Mapping[str, Any] | None) -> Record:
     """A record as the last session leaves it.
 
     Args:
         record: as it was committed.
         fact: the session's figures of the trial, where it has any.
-        since: when the session took place, ISO 8601; None where that cannot be read any more.
+        session: any fact of the session, the baseline's if it can be read; None where none can.
     """
     if record.status != "complete":
         return record
     if fact is None:
-        return record if since is not None and _is_later(record, since) else _doubted(record)
+        return record if session is not None and _is_later(record, session) else _doubted(record)
     here = {key: fact[key] for key in _WHERE if key in fact}
     kernel = {"kernel_ms": fact["kernel_ms"]} if record.number == BASELINE_NUMBER else {}
     return replace(
@@ -104,8 +104,11 @@ def _timing(fact: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_later(record: Record, since: str) -> bool:
-    return datetime.fromisoformat(record.finished_at) > datetime.fromisoformat(since)
+def _is_later(record: Record, session: Mapping[str, Any]) -> bool:
+    # By number where the session tells: clocks of two machines, or of one that was set, do not compare.
+    if (before := session.get("trials")) is not None:
+        return record.number != BASELINE_NUMBER and record.number not in before
+    return datetime.fromisoformat(record.finished_at) > datetime.fromisoformat(session["timed_at"])
 
 
 def _doubted(record: Record) -> Record:

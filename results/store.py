@@ -43,7 +43,7 @@ _REQUIRED = (
     "name", "space", "dataset", "objectives", "limits", "target", "protocol", "reference_point", "seed",
     "sampler", "versions",
 )  # fmt: skip
-_OPTIONAL = ("code", "warm_start")
+_OPTIONAL = ("code", "files", "warm_start")
 _STAMPED = ("schema", "created_at")
 _SUBFOLDERS = ("trials", "artifacts")
 

@@ -125,15 +125,16 @@ class Study:
         if session is None:
             yield from records
             return
-        since = self._time_of(session)
+        about = self._about(session)
         for record in records:
-            yield retimed(record, self.fact(record.number, session), since)
+            yield retimed(record, self.fact(record.number, session), about)
 
-    def _time_of(self, session: str) -> str | None:
-        """When a session took place: any of its facts says so; None where none can be read."""
+    def _about(self, session: str) -> dict[str, Any] | None:
+        """A fact of a session, the baseline's if it can be read: it says when and of which trials."""
         numbers = (BASELINE_NUMBER, *layout.numbers_with_fact(self.path, session))
         facts = (self.fact(number, session) for number in numbers)
-        return next((fact["timed_at"] for fact in facts if fact is not None), None)
+        found = next((fact for fact in facts if fact is not None), None)
+        return found and {**found, **({"trials": frozenset(found["trials"])} if "trials" in found else {})}
 
     def refresh(self) -> None:
         """Fetch what an object store has got since the study was opened; a folder is read anew anyway.

@@ -36,6 +36,7 @@ COMMANDS = {
 }
 """What each command does, in a line; `search.commands.<name>` holds it as a function or an app called <name>."""
 
+_LONGEST = 20_000
 _RESUMABLE = ("demo", "search", "train", "trial")
 
 
@@ -101,13 +102,18 @@ def main() -> None:
     try:
         app()
     except ReidParetoError as error:
-        errors.print(f"error: {' '.join(str(error).split())}", style="red", markup=False)
+        _tell(str(error))
         sys.exit(error.exit_code)
     except OSError as error:
         # A path of the user's that cannot be looked at, e.g. too long a name or a folder that is not ours.
-        place = error.filename or "a file"
-        errors.print(f"error: cannot use {place}: {error.strerror or error}", style="red", markup=False)
+        _tell(f"cannot use {error.filename or 'a file'}: {error.strerror or error}")
         sys.exit(ReidParetoError.exit_code)
+
+
+def _tell(problem: str) -> None:
+    from results.record import one_line  # here, as help is to be there at once
+
+    errors.print(f"error: {one_line(problem, _LONGEST)}", style="red", markup=False)
 
 
 if __name__ == "__main__":

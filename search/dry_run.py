@@ -24,6 +24,7 @@ from reid.prune import soft_epochs
 from reid.steps.teach import DENSE
 from reid.steps.views import SETTINGS
 from results import DiskCache
+from results.mirror import mirror_folder
 from results.remote import is_remote
 from search.opening import Data
 from search.planner import baseline_config, trial_config
@@ -74,7 +75,7 @@ def dry_run(
         ReidParetoError: what would have stopped the search, or failed its trials.
     """
     # What is written for a study in an object store is written to this machine first.
-    place = Path(tempfile.gettempdir()) if is_remote(study) else Path(study)
+    place = mirror_folder(study, "driver") if is_remote(study) else Path(study)
     _demand_place(place)
     torch.set_num_threads(threads)
     dataset = load_dataset(data.name, data.root)

@@ -30,9 +30,10 @@ class Grid:
         self._waiting = iter(points)
         self._tried: set[str] = set()
 
-    def untried(self, tried: Iterable[Mapping[str, Any]]) -> int:
-        """How many points of the grid are not among these."""
-        return len(self._points.keys() - {_key(params) for params in tried})
+    def leave_out(self, tried: Iterable[Mapping[str, Any]]) -> int:
+        """Ask none of these; how many points of the grid are left."""
+        self._tried.update(_key(params) for params in tried)
+        return len(self._points.keys() - self._tried)
 
     def ask(self, number: int) -> dict[str, Any]:
         """Parameters of trial `number`: the first point that was not tried.

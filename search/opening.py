@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from reid.errors import ConfigError, StudyDamaged
+from reid.files import sha256_of
 from reid.plugins import code_of, is_dotted_path
 from results import Record, Started, Study, create_study, open_study
 from results.store import check_place
+from search.planner import FILE_SETTINGS
 from search.records import library_versions
 from spaces import Parameter, Space, parse_space
 
@@ -138,16 +140,35 @@ def _definition(space: Space, data: Data, seed: int, sampler: str) -> dict[str, 
         "seed": seed,
         "sampler": sampler,
         "versions": library_versions(),
-    } | ({"code": code} if (code := _code_of(space)) else {})
+        **({"code": code} if (code := _code_of(space)) else {}),
+        **({"files": files} if (files := _files_of(space)) else {}),
+    }
 
 
 def _code_of(space: Space) -> dict[str, str]:
     """What tells versions of the user's own networks apart, by their names."""
+    names = _values_of(space, ("backbone", "teacher_backbone"))
+    return {name: code_of(name, "backbone") for name in names if is_dotted_path(name)}
+
+
+def _files_of(space: Space) -> dict[str, str]:
+    """SHA-256 of the weights and teachers that the space names, as far as they are files here."""
+    files: dict[str, str] = {}
+    for name in _values_of(space, FILE_SETTINGS):
+        path = Path(name).expanduser()
+        # The weights of an OpenVINO file lie beside it.
+        for file in (path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,):
+            if file.is_file():
+                files[name if file == path else f"{name} ({file.suffix})"] = sha256_of(file)
+    return files
+
+
+def _values_of(space: Space, settings: Sequence[str]) -> list[str]:
     names = set()
-    for setting in ("backbone", "teacher_backbone"):
+    for setting in settings:
         searched = space.parameters.get(setting)
         names |= {space.fixed.get(setting), *((searched and searched.choice) or ())}
-    return {name: code_of(name, "backbone") for name in sorted(map(str, names)) if is_dotted_path(name)}
+    return sorted(name for name in names if isinstance(name, str))
 
 
 def _check_warm(study: Study, warm_start: Sequence[Mapping[str, Any]]) -> None:
@@ -175,6 +196,13 @@ def _check_same(study: Study, space: Space, data: Data, seed: int | None) -> Non
             raise ConfigError(
                 f"the file of {name} has changed since {study.path} was begun, and its trials would not compare; "
                 "bring the file back, or name a new study"
+            )
+    files = _files_of(space)
+    for name, before in asked.get("files", {}).items():
+        if files.get(name, before) != before:
+            raise ConfigError(
+                f"{name} is another file than when {study.path} was begun, and its trials would not compare; "
+                "bring that file back, or name a new study"
             )
     _demand(study, "files of the dataset", asked["dataset"]["fingerprint"], data.fingerprint)
     if seed is not None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from reid.config import Target
 from reid.data.archive import ArchiveLimits, extract, pack
 from reid.errors import ConfigError, DataError, UnverifiedError
+from reid.export import InputSpec
 from reid.files import read_json, sha256_of
 from reid.runtime import model_file, open_artifact, runtime_of
 from reid.runtime.openvino import IR_FILES
@@ -21,7 +22,7 @@ from results.reference import Embed
 __all__ = ["compare_files", "embedder", "network_sha256", "package_target", "unpacked"]
 
 _LIMITS = ArchiveLimits(total_bytes=4 * 10**9, entries=64)
-_METRICS = "metrics.json"
+_METRICS, _SPEC = "metrics.json", "input_spec.json"
 
 
 @contextmanager
@@ -99,10 +100,19 @@ def _metrics(package: Path) -> dict[str, Any]:
 
 
 def embedder(package: Path) -> Embed:
-    """Embeds through a package's network, which is opened at the call: after the hashes were checked."""
+    """Embeds through a package's network, which is opened at the call: after the hashes were checked.
+
+    It raises UnverifiedError where the specification in the folder is not that of the network.
+    """
 
     def embed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return open_artifact(package, Target(runtime=runtime_of(package))).embed(images)
+        runtime = open_artifact(package, Target(runtime=runtime_of(package)))
+        # Programs on the target read the file, the network was proved as itself says.
+        if InputSpec.from_dict(read_json(package / _SPEC)) != runtime.spec:
+            raise UnverifiedError(
+                f"{package}: {_SPEC} is not the specification of the network beside it; get the package anew"
+            )
+        return runtime.embed(images)
 
     return embed
 

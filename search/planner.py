@@ -36,7 +36,7 @@ _BASELINE = {"method": "none", "quantization": "fp32"}
 _OWN_KEYS = ("dataset", "target")
 _SPLIT = ("seed", "validation_share")
 _BUDGETS = ("latency_budget", "macs_budget")
-_PATHS = ("weights", "teacher", "teacher_spec")
+FILE_SETTINGS = ("weights", "teacher", "teacher_spec")
 _DENSE = "dense"
 
 
@@ -52,7 +52,7 @@ def trial_config(space: Space, values: Mapping[str, Any], seed: int = 0) -> Tria
         ConfigError: unknown setting, or a value that it cannot have; names it.
     """
     settings = {"seed": seed, **space.fixed, "dataset": space.dataset, "target": space.target, **values}
-    for name in _PATHS:
+    for name in FILE_SETTINGS:
         if isinstance(value := settings.get(name), str):
             settings[name] = _absolute(value)
     return TrialConfig.from_dict(settings)

@@ -75,6 +75,7 @@ def _session(
     say(f"timing the baseline and {len(trials)} trials in turns")
     timings = _in_turns(study, baseline, trials, say)
     facts = _facts(study, [baseline, *trials], timings)
+    facts[BASELINE_NUMBER]["trials"] = [record.number for record in complete]
     # The baseline last: with it the session counts.
     for record in (*trials, baseline):
         still_ours()

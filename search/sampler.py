@@ -30,8 +30,8 @@ _POPULATION = 16
 class Sampler(Protocol):
     """Chooses the parameters of the next trial from those before."""
 
-    def untried(self, tried: Iterable[Mapping[str, Any]]) -> int | None:
-        """How many points can be asked where these were tried; None sets no limit."""
+    def leave_out(self, tried: Iterable[Mapping[str, Any]]) -> int | None:
+        """Told before anything is asked what was tried; how many points are left, None where that has no end."""
         ...
 
     def ask(self, number: int) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class OptunaSampler:
             directions=list(space.objectives.values()), sampler=RandomSampler(seed=seed)
         )
 
-    def untried(self, tried: Iterable[Mapping[str, Any]]) -> None:
+    def leave_out(self, tried: Iterable[Mapping[str, Any]]) -> None:
         """No limit: there is always another point."""
 
     def ask(self, number: int) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def _sampler(
         ConfigError: it has not as many points as trials are asked for.
     """
     sampler = make_sampler(name, space, seed)
-    left = sampler.untried([*(one["params"] for one in warm), *begun])
+    left = sampler.leave_out([*(one["params"] for one in warm), *begun])
     if left is not None and trials > (most := len(begun) + left):
         tried = " that were not tried" if warm or begun else ""
         raise ConfigError(f"the grid of this space has {left} points{tried}; lower --trials to {most}")

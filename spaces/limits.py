@@ -63,7 +63,10 @@ class LimitText:
             raise ConfigError(
                 f"limit {self.text!r}: the baseline has no {self.metric!r}; it has {', '.join(sorted(baseline))}"
             )
-        return self.metric, self.operator, self.factor * baseline[self.metric] + self.offset
+        value = self.factor * baseline[self.metric] + self.offset
+        # 0.8 - 0.1 must not refuse a trial with 0.7, nor rounding one that equals the baseline.
+        widest = max if self.operator == "<=" else min
+        return self.metric, self.operator, widest(value, float(f"{value:.13g}"))
 
 
 def parse_limit(text: str) -> LimitText:

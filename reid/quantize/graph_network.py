@@ -4,7 +4,7 @@ What is trained is the very graph that will be written: batch normalisation is f
 where the runtime rounds, so nothing can differ between the trained network and the file but the order of additions.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from reid.models import ReIDNetwork
 from reid.quantize.fake_quantize import WEIGHT_TOPS, ActivationQuantizer, channel_scales, quantize_weight
-from reid.quantize.graph_parts import Layer, Parts, take_apart
-from reid.runtime.operators import OPERATORS
+from reid.quantize.graph_parts import Layer, Parts, Use, take_apart
+from reid.runtime.operators import OPERATORS, inputs_of
 
 __all__ = ["GraphNetwork"]
 
@@ -51,13 +51,15 @@ class GraphNetwork(ReIDNetwork):
             if node.op_type == "DequantizeLinear"
         }
         trained = [name for layer in self.layers for name in self._values_of(layer)]
+        bound = {self._dequantized[use.bias] for layer in self.layers for use in layer.uses if use.bias}
         # Names in a graph hold dots, which torch's containers do not take; hence lists, in the graph's order.
         self._trained = {name: at for at, name in enumerate(trained)}
         self.values = nn.ParameterList(_tensor(self._parts.constants[name]) for name in trained)
         self._grids = {name: at for at, name in enumerate(self._parts.grids)}
         self.grids = nn.ModuleList(ActivationQuantizer(*grid) for grid in self._parts.grids.values())
         read = {name for step in self._parts.steps for name in step.inputs if name}
-        self._fixed = [name for name in self._parts.constants if name in read and name not in self._trained]
+        read -= {*trained, *bound}
+        self._fixed = [name for name in self._parts.constants if name in read]
         for at, name in enumerate(self._fixed):
             self.register_buffer(f"fixed{at}", _tensor(self._parts.constants[name]), persistent=False)
 
@@ -95,8 +97,7 @@ class GraphNetwork(ReIDNetwork):
                 # An activation such as ReLU may have become the end of a grid, so that much stays without rounding.
                 value = grid(value) if step.grid in rounded else grid.clip(value)
             else:
-                given = [values[name] for name in step.inputs if name]
-                value = OPERATORS[step.operator](given, step.attributes)
+                value = OPERATORS[step.operator](inputs_of(step.inputs, values), step.attributes)
             values[step.output] = value
         embedding = values[self._model.graph.output[0].name]
         return embedding, embedding
@@ -112,7 +113,7 @@ class GraphNetwork(ReIDNetwork):
             name: np.array(scale.numpy(force=True), dtype=np.float32) for name, scale in scales.items()
         }
         for layer in self.layers:
-            found |= self._integers(layer, scales[layer.grid])
+            found |= self._integers(layer, scales)
         written = onnx.ModelProto()
         written.CopyFrom(self._model)
         for tensor in written.graph.initializer:
@@ -120,16 +121,16 @@ class GraphNetwork(ReIDNetwork):
                 tensor.CopyFrom(numpy_helper.from_array(found[tensor.name], tensor.name))
         return written
 
-    def _integers(self, layer: Layer, activation_scale: Tensor) -> dict[str, NDArray[Any]]:
+    def _integers(self, layer: Layer, activations: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
         weight, *bias = (self.values[self._trained[name]].detach() for name in self._values_of(layer))
         scales = channel_scales(weight, layer.axis, self._top)
         shape = [-1 if dim == layer.axis else 1 for dim in range(weight.ndim)]
         levels = (weight / scales.view(shape)).round().clamp(-self._top, self._top)
         found = {layer.weight: _array(levels, np.int8), layer.weight_scale: _array(scales, np.float32)}
-        if bias:
-            step = scales.double() * activation_scale.double()
-            found[layer.bias] = _array((bias[0].double() / step).round().clamp(-_MOST, _MOST), np.int32)
-            found[layer.bias_scale] = _array(step, np.float32)
+        for use in layer.uses if bias else ():
+            step = scales.double() * activations[use.grid].double()
+            found[use.bias] = _array((bias[0].double() / step).round().clamp(-_MOST, _MOST), np.int32)
+            found[use.bias_scale] = _array(step, np.float32)
         return found
 
     def _constants(self) -> dict[str, Tensor]:
@@ -139,27 +140,28 @@ class GraphNetwork(ReIDNetwork):
             tensor = self.values[self._trained[weight]]
             rounds = self._active is None or layer.name in self._active
             values[weight] = quantize_weight(tensor, layer.axis, self._top) if rounds else tensor
-            for name in bias:
-                offset = self.values[self._trained[name]]
-                values[name] = self._rounded_bias(layer, offset, tensor) if rounds else offset
+            for use in layer.uses if bias else ():
+                offset = self.values[self._trained[bias[0]]]
+                rounded = self._rounded_bias(layer, use, offset, tensor) if rounds else offset
+                values[self._dequantized[use.bias]] = rounded
         return values
 
-    def _rounded_bias(self, layer: Layer, bias: Tensor, weight: Tensor) -> Tensor:
+    def _rounded_bias(self, layer: Layer, use: Use, bias: Tensor, weight: Tensor) -> Tensor:
         """As the accumulator of the integer kernel holds it: in steps of both factors of a product."""
-        step = channel_scales(weight, layer.axis, self._top) * self._quantizer(layer.grid).scale.detach()
+        step = channel_scales(weight, layer.axis, self._top) * self._quantizer(use.grid).scale.detach()
         return bias + ((bias / step).round() * step - bias).detach()
 
     def _rounded_grids(self) -> set[str]:
         if self._active is None:
             return set(self._grids)
-        return {layer.grid for layer in self.layers if layer.name in self._active}
+        return {use.grid for layer in self.layers if layer.name in self._active for use in layer.uses}
 
     def _quantizer(self, grid: str) -> ActivationQuantizer:
         return cast(ActivationQuantizer, self.grids[self._grids[grid]])
 
     def _values_of(self, layer: Layer) -> list[str]:
         """Names under which steps read the layer's weight and, where it has one, its bias."""
-        return [self._dequantized[name] for name in (layer.weight, layer.bias) if name]
+        return [self._dequantized[name] for name in (layer.weight, layer.uses[0].bias) if name]
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:

@@ -1,6 +1,6 @@
 """What a graph with quantize-dequantize pairs holds: constants, layers, grids of activations, and what runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from reid.quantize.precisions import WEIGHTED, layer_of
 from reid.runtime.operators import OPERATORS, attributes_of
 from reid.runtime.torch_graph import Constants, dequantized
 
-__all__ = ["Layer", "Parts", "Step", "take_apart"]
+__all__ = ["Layer", "Parts", "Step", "Use", "take_apart"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,21 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """One place where a layer runs. Its bias is held there in steps of its own, as it reads another activation.
+
+    Attributes:
+        bias: int32 values, or "" without.
+        bias_scale: one per channel, or "".
+        grid: scale of the activation that is read.
+    """
+
+    bias: str
+    bias_scale: str
+    grid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
     """An integer layer: names of its initializers in the graph.
 
@@ -44,18 +59,14 @@ class Layer:
         weight: int8 values.
         weight_scale: one per channel.
         axis: of the channels.
-        bias: int32 values, or "" without.
-        bias_scale: one per channel, or "".
-        grid: scale of the activation that it reads.
+        uses: at least one, in the order of the graph; all have a bias, the same in real numbers, or none has.
     """
 
     name: str
     weight: str
     weight_scale: str
     axis: int
-    bias: str
-    bias_scale: str
-    grid: str
+    uses: tuple[Use, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,15 +117,12 @@ def take_apart(quantized: onnx.ModelProto, floats: onnx.ModelProto) -> Parts:
             steps.append(Step(operator="Identity", inputs=(source,), output=target))
         else:
             steps.append(_step(node))
-    layers = {
-        layer.weight: layer
-        for node in reversed(quantized.graph.node)
-        if node.op_type in WEIGHTED and node.input[1] in reads and node.input[0] in grid_of
-        for layer in [_layer(node, reads, grid_of)]
-    }
-    return Parts(
-        steps=tuple(steps), layers=tuple(reversed(layers.values())), grids=grids, constants=constants
-    )
+    running: dict[str, list[onnx.NodeProto]] = {}
+    for node in quantized.graph.node:
+        if node.op_type in WEIGHTED and node.input[1] in reads and node.input[0] in grid_of:
+            running.setdefault(reads[node.input[1]].input[0], []).append(node)
+    layers = tuple(_layer(nodes, reads, grid_of) for nodes in running.values())
+    return Parts(steps=tuple(steps), layers=layers, grids=grids, constants=constants)
 
 
 def _step(node: onnx.NodeProto) -> Step:
@@ -132,16 +140,22 @@ def _step(node: onnx.NodeProto) -> Step:
 
 
 def _layer(
-    node: onnx.NodeProto, dequantized: Mapping[str, onnx.NodeProto], grid_of: Mapping[str, str]
+    nodes: Sequence[onnx.NodeProto], dequantized: Mapping[str, onnx.NodeProto], grid_of: Mapping[str, str]
 ) -> Layer:
-    weight = dequantized[node.input[1]]
-    bias = dequantized.get(node.input[2]) if len(node.input) > 2 else None
+    weight = dequantized[nodes[0].input[1]]
     axis = next((a.i for a in weight.attribute if a.name == "axis"), 1)
     return Layer(
         name=layer_of(weight.input[0]),
         weight=weight.input[0],
         weight_scale=weight.input[1],
         axis=axis,
+        uses=tuple(_use(node, dequantized, grid_of) for node in nodes),
+    )
+
+
+def _use(node: onnx.NodeProto, dequantized: Mapping[str, onnx.NodeProto], grid_of: Mapping[str, str]) -> Use:
+    bias = dequantized.get(node.input[2]) if len(node.input) > 2 else None
+    return Use(
         bias=bias.input[0] if bias else "",
         bias_scale=bias.input[1] if bias else "",
         grid=grid_of[node.input[0]],

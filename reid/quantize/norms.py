@@ -40,7 +40,9 @@ def norms_to_convolutions(model: onnx.ModelProto) -> int:
         factor, offset = _factors(node, constants)
         weight = node.input[1]
         # Equal values are stored once, under the name of the first layer that has them.
-        layer = weight.removesuffix(".weight") if len(readers[weight]) == 1 else node.name
+        own = weight.removesuffix(".weight")
+        alone = len(readers[weight]) == 1 and all(reader is node for reader in readers[f"{own}.bias"])
+        layer = own if alone else node.name
         written |= {f"{layer}.weight": factor.reshape(-1, 1, 1, 1), f"{layer}.bias": offset}
         node.CopyFrom(_convolution(node, layer, len(factor)))
     read = {name for node in graph.node for name in node.input}

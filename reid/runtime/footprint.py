@@ -24,6 +24,7 @@ BATCHES = (1, 8, 32)
 """Batches whose throughput is measured."""
 
 _BLOCKS, _BLOCK_S = 5, 0.2
+_LONGEST_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ def measure_footprint(
     Raises:
         NoDevice: the target cannot be used here.
         ArtifactError: the file cannot be opened.
-        ResourceError: the process that opens it by itself was killed.
+        ResourceError: the process that opens it by itself was killed, or hangs.
     """
     file = model_file(path) if path.is_dir() else path
     with beside():
@@ -92,7 +93,11 @@ def _images_per_second(run: Callable[[], None], batch: int) -> float:
 def _cold(file: Path, target: Target) -> dict[str, float]:
     begun = time.monotonic()
     call = [sys.executable, "-m", __name__, str(file), json.dumps(asdict(target)), repr(begun)]
-    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=_LONGEST_S)
+    except subprocess.TimeoutExpired as error:
+        # The device is held meanwhile, so whatever hangs must not keep it.
+        raise ResourceError(f"{file} was not open after {_LONGEST_S:g} s in a process of its own") from error
     if done.returncode < 0:
         killed = signal.Signals(-done.returncode).name
         raise ResourceError(

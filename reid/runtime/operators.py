@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reid.errors import ArtifactError
 
-__all__ = ["OPERATORS", "Attributes", "attributes_of"]
+__all__ = ["OPERATORS", "Attributes", "attributes_of", "inputs_of"]
 
 Attributes = Mapping[str, Any]
 Inputs = Sequence[Tensor]
@@ -26,6 +26,14 @@ def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
         else value
         for name, value in values.items()
     }
+
+
+def inputs_of(names: Sequence[str], values: Mapping[str, Tensor]) -> list[Any]:
+    """Values of an operator's inputs by their place; those left out are None, at the end they are not there."""
+    given = [values[name] if name else None for name in names]
+    while given and given[-1] is None:
+        given.pop()
+    return given
 
 
 def _pads(given: Attributes) -> list[int]:
@@ -120,14 +128,17 @@ def _reshape(inputs: Inputs, _: Attributes) -> Tensor:
 
 
 def _clip(inputs: Inputs, given: Attributes) -> Tensor:
-    least = inputs[1] if len(inputs) > 1 and inputs[1].numel() else given.get("min")
-    most = inputs[2] if len(inputs) > 2 and inputs[2].numel() else given.get("max")
-    return inputs[0].clamp(least, most)
+    bounds: list[Tensor | None] = [*inputs[1:], None, None][:2]
+    least, most = (
+        given.get(name) if bound is None or not bound.numel() else bound
+        for name, bound in zip(("min", "max"), bounds, strict=True)
+    )
+    return inputs[0] if least is None and most is None else inputs[0].clamp(least, most)
 
 
 def _slice(inputs: Inputs, _: Attributes) -> Tensor:
     values, starts, ends, *rest = inputs
-    axes = rest[0].tolist() if rest else range(len(starts))
+    axes = rest[0].tolist() if rest and rest[0] is not None else range(len(starts))
     steps = rest[1].tolist() if len(rest) > 1 else [1] * len(starts)
     for start, end, axis, step in zip(starts.tolist(), ends.tolist(), axes, steps, strict=True):
         index = torch.arange(values.shape[axis], device=values.device)[slice(start, end, step)]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from reid.errors import ArtifactError, UnverifiedError
 from reid.memory import lacks_memory
-from reid.runtime.operators import OPERATORS, attributes_of
+from reid.runtime.operators import OPERATORS, attributes_of, inputs_of
 
 __all__ = ["Arithmetic", "Constants", "Grid", "Pattern", "TorchGraph", "dequantized", "graph_errors"]
 
@@ -142,8 +142,7 @@ class TorchGraph(nn.Module):
             elif node.op_type == "DequantizeLinear":
                 values[name] = self._rounds().dequantize(values[node.input[0]], self._grids[node.input[0]])
             else:
-                given = [values[one] for one in node.input if one]
-                values[name] = OPERATORS[node.op_type](given, attributes)
+                values[name] = OPERATORS[node.op_type](inputs_of(node.input, values), attributes)
             for read in done:
                 values.pop(read, None)
         embedding: Tensor = values[self._embedding]

@@ -121,7 +121,8 @@ def _parameters(config: TrialConfig) -> dict[str, Any]:
             "weight_bits": weight_bits_of(config),
         }
     if scheme == "int8-qat":
-        parameters |= stage_parameters(config, "qat")
+        # 2: biases of layers that run in several places are trained for all of them.
+        parameters |= stage_parameters(config, "qat") | {"revision": 2}
     if scheme == "int8-mixed":
         # What is fast here need not be so elsewhere.
         parameters |= {

@@ -123,7 +123,7 @@ def train_quantized(
         write_json(folder / "layers.json", layers)
 
     # No runtime among the inputs: the graph is the same for all that multiply alike.
-    folder, _ = work.stage("qat", 1, parameters, (network.key, data.key), compute)
+    folder, _ = work.stage("qat", 2, parameters, (network.key, data.key), compute)
     return folder
 
 

@@ -11,7 +11,7 @@ from reid.errors import ConfigError
 from reid.timing.kernel import kernel_ms
 from reid.timing.lock import DeviceLock
 from reid.timing.queue import MAX_QUEUED, queued_ms
-from reid.timing.sampling import MOST_ATTEMPTS, block, doubts, pause, undisturbed, warm_up
+from reid.timing.sampling import MOST_ATTEMPTS, block, doubts, pause, steady, undisturbed, warm_up
 
 __all__ = ["Comparison", "compare"]
 
@@ -114,9 +114,11 @@ def compare(
         asked = clock()
         with lock.exclusive(), undisturbed(threads, affinity):
             waited_ns += clock() - asked
-            before = kernel()
+            before = steady(kernel, affinity)
             samples, share = _sample(runs, rounds, seconds, clock, queued)
-            attempts.append(_judge(samples, share, (before, kernel()), len(attempts) + 1, waited_ns / 1e9))
+            attempts.append(
+                _judge(samples, share, (before, steady(kernel, affinity)), len(attempts) + 1, waited_ns / 1e9)
+            )
     if attempts[-1].trusted:
         return attempts[-1]
     return min(attempts, key=lambda one: (one.queued > MAX_QUEUED, abs(one.kernel_drift)))

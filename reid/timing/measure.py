@@ -11,7 +11,7 @@ from reid.timing.kernel import kernel_ms
 from reid.timing.latency import Latency
 from reid.timing.lock import DeviceLock
 from reid.timing.queue import queued_ms
-from reid.timing.sampling import MOST_ATTEMPTS, block, doubts, pause, undisturbed, warm_up
+from reid.timing.sampling import MOST_ATTEMPTS, block, doubts, pause, steady, undisturbed, warm_up
 
 __all__ = ["measure"]
 
@@ -68,9 +68,9 @@ def measure(
         asked = clock()
         with lock.exclusive(), undisturbed(threads, affinity):
             waited_ns += clock() - asked
-            before = kernel()
+            before = steady(kernel, affinity)
             taken = _sample(run, reference, runs, seconds, clock, queued)
-            attempts.append(_judge(taken, (before, kernel()), kernel_ms_at_start))
+            attempts.append(_judge(taken, (before, steady(kernel, affinity)), kernel_ms_at_start))
     best = attempts[-1] if not attempts[-1].reason else min(attempts, key=lambda one: one.median_ms)
     return best.latency(len(attempts), waited_ns / 1e9)
 

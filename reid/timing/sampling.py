@@ -17,6 +17,7 @@ __all__ = [
     "block",
     "doubts",
     "pause",
+    "steady",
     "undisturbed",
     "warm_up",
 ]
@@ -74,6 +75,12 @@ def undisturbed(threads: int, affinity: Sequence[int] | None) -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+
+
+def steady(kernel: Callable[[], float], affinity: Sequence[int] | None) -> float:
+    """The calibration kernel on the core that it ran on when the study began: cores may differ in speed."""
+    with pinned(sorted(affinity or ())[-1:]):
+        return kernel()
 
 
 def doubts(

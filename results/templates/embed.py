@@ -63,7 +63,13 @@ def network():
 def pixels(path):
     """One picture as (height, width, 3) uint8: upright, in RGB, resized as in training."""
     with Image.open(path, formats=("JPEG", "PNG")) as image:
-        upright = ImageOps.exif_transpose(image).convert("RGB")
+        if image.mode.startswith(("I", "F")):
+            sys.exit(f"{path}: more than 8 bits a channel; convert it to 8")
+        image.load()
+        try:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+        except Exception:  # a damaged tag; the pixels are whole
+            upright = image.convert("RGB")
     return np.asarray(upright.resize(SIZE[::-1], Image.Resampling.BILINEAR))
 
 

@@ -30,12 +30,15 @@ function shown(metric, value) {
   const unit = unitOf(metric);
   if (!unit) return brief(value);
   const figure = scaled(metric, value);
+  if (unit !== "%" && figure !== 0 && Math.abs(figure) < 1) return `${figure.toPrecision(3)} ${unit}`;
   return `${figure.toFixed(unit === "%" ? 1 : figure >= 100 ? 0 : 2)} ${unit}`;
 }
 function duration(seconds) {
   if (seconds < 60) return `${brief(seconds)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
-  return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
+  const whole = Math.round(seconds);
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  const minutes = Math.round(whole / 60);
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 function text(value) {
   if (typeof value === "string") return value;

@@ -185,6 +185,22 @@ def test_a_malicious_network_is_refused_though_the_manifest_fits(study: Study, t
         assert ("external data" if harm == "external" else "evil.ops") in str(refused.exception)
 
 
+@pytest.mark.parametrize("change", [{"mean": [0.0, 0.0, 0.0]}, {"flip": True}])
+def test_another_specification_than_the_networks_own_is_refused(
+    change: dict[str, object], study: Study, tmp_path: Path
+) -> None:
+    """The package's program would normalise by the file, and embed otherwise than was proved."""
+    package = tmp_path / "package"
+    call("pick", study.path, "--trial", 5, "--out", package)
+    spec = package / "input_spec.json"
+    spec.write_text(json.dumps(json.loads(spec.read_text()) | change))
+    (package / "manifest.json").unlink()
+    write_package_manifest(package)
+    refused = call("verify", package)
+    assert isinstance(refused.exception, UnverifiedError)
+    assert "input_spec.json is not the specification of the network" in str(refused.exception)
+
+
 def test_export_to_openvino_and_back_to_the_clock(study: Study, tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="openvino is not installed (an extra)")
     source, made = tmp_path / "source", tmp_path / "made"

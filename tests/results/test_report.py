@@ -156,6 +156,17 @@ def test_the_command_quotes_the_folder_of_the_study(tmp_path: Path) -> None:
     assert said.stdout == str(study.path)
 
 
+@pytest.mark.parametrize(
+    "name", ["two  blanks", "データ\u3000A", "a\u00a0b", "zero\u200bwidth", "new\nline", "x" * 200]
+)
+def test_the_command_names_folders_that_do_not_show_as_they_are(name: str, tmp_path: Path) -> None:
+    study = make_study(tmp_path / name / ("y" * 200) / ("z" * 200))
+    command = report_data(Snapshot.of(study))["command"]
+    assert command.isprintable()
+    said = subprocess.run(["bash", "-c", f'set -- {command}; printf %s "$3"'], capture_output=True, text=True)
+    assert said.stdout == str(study.path)
+
+
 def test_policy_allows_the_two_scripts_and_nothing_else(study: Study, tmp_path: Path) -> None:
     page = page_of(study, tmp_path)
     (policy,) = [v for v in page.attribute("meta", "content") if v and "default-src" in v]

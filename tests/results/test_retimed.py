@@ -144,7 +144,7 @@ def test_a_session_that_named_its_host_only_is_of_the_machine_of_that_name(
         "host": host, "timed_at": "2026-11-27T20:28:57.972+00:00",
     }  # fmt: skip
     record = trial(0, 0.8, 5.0, worker={"host": "node-1", "device": "cpu", "cpu": "old"})
-    found = timing_machine(retimed(record, fact, fact["timed_at"]))
+    found = timing_machine(retimed(record, fact, fact))
     assert {name: value for name, value in found.items() if name != "timed_at"} == known
 
 
@@ -192,6 +192,20 @@ def test_a_trial_after_the_session_counts_as_it_was_recorded(study: Study, sessi
     commit(study, trial(9, 0.9, 3.5, finished_at="2999-01-01T00:00:00.000+00:00"))
     assert study.record(9).metrics["latency_ms"] == 3.5
     assert study.record(9).latency_trusted
+
+
+@pytest.mark.parametrize("moment", ["1999-01-01T00:00:00.000+00:00", "2999-01-01T00:00:00.000+00:00"])
+def test_what_came_before_a_session_is_told_by_number_not_by_clock(
+    moment: str, study: Study, session: Retime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search.retime, "utc_now", lambda: "2026-11-29T00:00:00.000+00:00")
+    left_out = trial(20, 0.9, 3.5, finished_at=moment)
+    commit(study, left_out)
+    monkeypatch.setattr(Study, "discarded", lambda self: frozenset({20}))
+    session(16.0, *[4.0] * len(NUMBERS))
+    commit(study, trial(21, 0.9, 3.5, finished_at=moment))
+    assert not study.record(20).latency_trusted
+    assert study.record(21).latency_trusted
 
 
 def test_the_last_session_counts_and_a_broken_one_does_not(study: Study, session: Retime) -> None:

@@ -27,6 +27,21 @@ def test_a_path_that_the_system_refuses_is_one_line(
     assert capsys.readouterr().err == f"error: cannot use {name}: File name too long\n"
 
 
+@pytest.mark.parametrize("kind", [ConfigError, OSError])
+def test_a_foreign_text_in_an_error_cannot_drive_the_terminal(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise kind("limit \x1b]0;pwned\x07\x1b[2J <= 1\nof\u202e a study")
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit):
+        cli.main()
+    told = capsys.readouterr().err
+    assert told.endswith("\n")
+    assert told[:-1].isprintable()
+
+
 def test_every_command_is_there_and_helps() -> None:
     listed = CliRunner().invoke(cli.app, ["--help"], env={"COLUMNS": "300"}).output
     for name, line in cli.COMMANDS.items():

@@ -13,7 +13,7 @@ from tests.search.conftest import make_space
 
 def points(space: Space, seed: int = 0) -> list[dict[str, object]]:
     grid = Grid(space, seed)
-    return [grid.ask(number) for number in range(grid.untried([]))]
+    return [grid.ask(number) for number in range(grid.leave_out([]))]
 
 
 def test_the_grid_is_the_product_of_its_axes() -> None:
@@ -55,10 +55,17 @@ def test_what_was_tried_before_is_not_asked_again() -> None:
     grid = Grid(make_space(parameters={"knn": {"int": [2, 6]}}), 0)
     grid.rebuild(Told(number=number, params=point) for number, point in enumerate(narrow[:2]))
     grid.adopt(2, narrow[2])
-    assert grid.untried([*narrow, {"knn": 7}]) == 2
+    assert grid.leave_out([*narrow, {"knn": 7}]) == 2
     assert sorted(grid.ask(number)["knn"] for number in (3, 4)) == [5, 6]
     with pytest.raises(ConfigError, match="lower --trials"):
         grid.ask(5)
+
+
+def test_what_others_tried_is_left_out_though_nothing_is_told_of_it() -> None:
+    grid = Grid(make_space(parameters={"knn": {"int": [2, 6]}}), 0)
+    assert grid.leave_out([{"knn": 2}, {"knn": 3}]) == 3
+    grid.rebuild([])  # they ended early, on a limit of their own
+    assert sorted(grid.ask(number)["knn"] for number in range(3)) == [4, 5, 6]
 
 
 def test_beyond_the_last_point() -> None:

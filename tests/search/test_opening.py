@@ -44,6 +44,26 @@ def test_a_study_of_changed_code_is_refused(
         _open(tmp_path, space)
 
 
+@pytest.mark.parametrize(
+    ("setting", "name"), [("weights", "w.pth"), ("teacher", "t.onnx"), ("teacher", "t.xml")]
+)
+def test_a_study_goes_on_with_the_files_that_it_was_begun_with(
+    setting: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative name means another file in another folder, and a file may be overwritten."""
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / name).write_text("x" if name == "t.xml" else place)
+        (tmp_path / place / "t.bin").write_text(place)
+    space = make_space(fixed={"method": "bafd", setting: name})
+    monkeypatch.chdir(tmp_path / "a")
+    begun = _open(tmp_path, space)
+    assert _open(tmp_path, space) == begun
+    monkeypatch.chdir(tmp_path / "b")
+    with pytest.raises(ConfigError, match=f"^{name}.* is another file than when .*study was begun"):
+        _open(tmp_path, space)
+
+
 def test_a_study_of_our_networks_knows_no_code(tmp_path: Path) -> None:
     assert "code" not in _open(tmp_path, make_space())
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reid.config import Limit, broken
 from reid.errors import ConfigError
 from spaces import parse_limit
 
@@ -26,6 +27,22 @@ def test_limits_resolve(text: str, expected: tuple[str, str, float]) -> None:
     metric, operator, value = parse_limit(text).resolve(BASELINE)
     assert (metric, operator) == expected[:2]
     assert value == pytest.approx(expected[2])
+
+
+@pytest.mark.parametrize(
+    ("text", "baseline", "met"),
+    [
+        ("rank1 >= baseline - 0.1", 0.8, 0.7),
+        ("size_bytes <= 0.57 * baseline", 100, 57),
+        ("mAP >= baseline", 0.1234567890123456, 0.1234567890123456),
+        ("mAP <= baseline", 0.1234567890123454, 0.1234567890123454),
+    ],
+)
+def test_who_meets_a_relative_limit_exactly_is_not_refused(text: str, baseline: float, met: float) -> None:
+    metric, operator, value = parse_limit(text).resolve(
+        dict.fromkeys(("rank1", "size_bytes", "mAP"), baseline)
+    )
+    assert not broken((Limit(metric=metric, operator=operator, value=value),), {metric: met}, trusted=True)
 
 
 @pytest.mark.parametrize(

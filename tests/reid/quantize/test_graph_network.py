@@ -92,9 +92,10 @@ def test_training_moves_weights_and_ranges_and_the_file_follows(start: Calibrate
     assert before.keys() == after.keys()
     for layer in network.layers:
         assert (before[layer.weight] != after[layer.weight]).mean() > 0.05, layer.name
-        assert before[layer.grid] != after[layer.grid], layer.name
-        if layer.bias:
-            assert (before[layer.bias_scale] != after[layer.bias_scale]).all(), layer.name
+        for use in layer.uses:
+            assert before[use.grid] != after[use.grid], layer.name
+            if use.bias:
+                assert (before[use.bias_scale] != after[use.bias_scale]).all(), layer.name
     images = people(40, seed=9)
     file = open_artifact(written(network.eval(), tmp_path / "qat.onnx").path, Target())
     assert (file.embed(images) * embeddings(network, images)).sum(axis=1).min() > 0.999
@@ -137,6 +138,40 @@ def test_file_and_network_agree_and_every_layer_is_an_integer_kernel(
     assert convolutions == exported + (61 if backbone == "densenet121" else 0)
     assert kinds["QLinearConv"] == convolutions
     assert kinds["Conv"] == kinds["FusedConv"] == 0
+
+
+def test_a_layer_that_runs_in_several_places_has_one_bias_in_all_of_them(tmp_path: Path) -> None:
+    """OSNet's gates run four times in a block; the quantizer holds their bias once for each activation read."""
+    torch.manual_seed(0)
+    network = build("osnet_x0_25", 4)
+    randomise_batch_norm(network)
+    for name, parameter in network.named_parameters():
+        if "gate" in name and name.endswith("bias"):
+            torch.nn.init.normal_(parameter, std=0.1)
+    network.eval()
+    spec = InputSpec(height=64, width=32, mean=SPEC.mean, std=SPEC.std, embedding_dim=network.embedding_dim)
+    artifact = export_onnx(network, spec, tmp_path / "float.onnx")
+    images = people(12, 64, 32)
+    start = calibrate_file(artifact.path, spec, images, EXACT)
+    student = GraphNetwork(start.graph(), start.model, start.weight_bits).eval()
+    several = [layer for layer in student.layers if len({use.bias for use in layer.uses}) > 1]
+    assert len(several) > 5
+    integers = optimised(written(student, tmp_path / "before.onnx", spec).path, tmp_path)["QLinearConv"]
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter += 0.002 * torch.rand_like(parameter)
+    file = written(student, tmp_path / "after.onnx", spec)
+    assert optimised(file.path, tmp_path)["QLinearConv"] == integers
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in student.write().graph.initializer}
+    for layer in several:
+        scales = [stored[layer.weight_scale] * stored[use.grid] for use in layer.uses]
+        for use, scale in zip(layer.uses, scales, strict=True):
+            np.testing.assert_allclose(stored[use.bias_scale], scale, rtol=1e-6)
+        values = [stored[use.bias] * scale for use, scale in zip(layer.uses, scales, strict=True)]
+        for value, scale in zip(values, scales, strict=True):
+            np.testing.assert_allclose(value, values[0], atol=1.01 * float(scale.max() + scales[0].max()) / 2)
+    found = open_artifact(file.path, Target()).embed(images)
+    assert (found * embeddings(student, images, spec)).sum(axis=1).min() > 0.9999
 
 
 def test_concatenated_branches_of_different_range_do_not_saturate(tmp_path: Path) -> None:

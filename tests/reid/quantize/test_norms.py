@@ -116,6 +116,15 @@ def test_equal_norms_that_are_stored_once_stay_apart(images: NDArray[np.uint8]) 
     np.testing.assert_allclose(run(model, images), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_an_equal_bias_that_is_stored_once_stays_with_its_other_reader(images: NDArray[np.uint8]) -> None:
+    model = Block().model()
+    reader = next(node for node in model.graph.node if node.name == "node_tail")
+    reader.input[2] = "network.norm1.bias"
+    wanted = run(model, images)
+    assert norms_to_convolutions(model) == 2
+    np.testing.assert_allclose(run(model, images), wanted, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("spoil", ["read elsewhere", "given"])
 def test_a_norm_whose_values_are_needed_elsewhere_stays(spoil: str) -> None:
     model = Block().model()

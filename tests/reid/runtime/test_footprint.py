@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reid.config import Target
-from reid.errors import ArtifactError
+from reid.errors import ArtifactError, ResourceError
 from reid.runtime import footprint, open_artifact
 from reid.runtime.footprint import measure_footprint
 from tests.contract.deployment import tiny_artifact
@@ -34,6 +34,19 @@ def test_a_file_that_does_not_open_elsewhere_is_named(
     tiny_artifact(tmp_path)
     monkeypatch.setattr(footprint.sys, "executable", "false")
     with pytest.raises(ArtifactError, match=r"model\.onnx does not open in a process of its own"):
+        measure_footprint(tmp_path, Target(), beside=nullcontext, alone=nullcontext)
+
+
+def test_a_process_that_hangs_does_not_keep_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_artifact(tmp_path)
+    hanging = tmp_path / "hanging"
+    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+    hanging.chmod(0o755)
+    monkeypatch.setattr(footprint.sys, "executable", str(hanging))
+    monkeypatch.setattr(footprint, "_LONGEST_S", 0.3)
+    with pytest.raises(ResourceError, match=r"model\.onnx was not open after 0\.3 s"):
         measure_footprint(tmp_path, Target(), beside=nullcontext, alone=nullcontext)
 
 

@@ -56,6 +56,41 @@ def test_a_quiet_machine_is_trusted_at_once(lock: DeviceLock) -> None:
     assert found.ratio is found.reference_ms is None
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores to tell them apart")
+@pytest.mark.parametrize(("threads", "bound"), [(1, None), (2, None), (2, True)])
+def test_the_kernel_runs_on_the_core_that_it_ran_on_at_the_start(
+    threads: int, bound: bool | None, lock: DeviceLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cores may differ in speed; the inference itself has all that it may use."""
+    allowed = os.sched_getaffinity(0)
+    affinity = sorted(allowed)[:2] if bound else None
+    last = {affinity[-1] if affinity else max(allowed)}
+    seen: list[set[int]] = []
+
+    def kernel_ms() -> float:
+        seen.append(os.sched_getaffinity(0))
+        return 3.0
+
+    monkeypatch.setattr(kernel, "kernel_ms", kernel_ms)
+    at_start = calibration_kernel_ms(lock, affinity)
+    where: list[set[int]] = []
+    machine = Machine()
+    work = machine.work(20.0)
+
+    def run() -> None:
+        where.append(os.sched_getaffinity(0))
+        work()
+
+    found = measure(
+        run, lock=lock, kernel=kernel_ms, clock=machine.clock, queued=lambda: 0.0, threads=threads,
+        affinity=affinity, kernel_ms_at_start=at_start,
+    )  # fmt: skip
+    assert found.trusted
+    assert all(cores == last for cores in seen)
+    assert where[0] == (last if threads == 1 else set(affinity) if affinity else allowed)
+    assert os.sched_getaffinity(0) == allowed
+
+
 def test_median_and_percentiles_are_those_of_the_samples(lock: DeviceLock) -> None:
     machine = Machine()
     found = machine.measure(machine.work(*[10 + k / 10 for k in range(10)]), lock)
