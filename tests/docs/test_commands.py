@@ -57,6 +57,7 @@ def small(arguments: Sequence[str]) -> list[str]:
         unread = [
             *_NOT_OF_TRAINING,
             *(["identities_per_batch", "images_per_identity"] if "--sampler" in rest else []),
+            *(["epochs"] if "--milestones" in rest else []),
         ]
         first += [text for text in _SETS if not any(word in text for word in unread)]
     if name in ("trial", "search"):
@@ -64,7 +65,9 @@ def small(arguments: Sequence[str]) -> list[str]:
         if not any(word in text for text in rest for word in ("method=", "prune")):
             first.append("--set=method=none")
     last = _FEW if rest[:2] == ["prepare", "synthetic"] else LAST.get(name, [])
-    return [name, *first, *rest, *last]
+    # A rate that falls needs an epoch after that.
+    falling = ["--epochs", "2", "--milestones", "1"] if "--milestones" in rest else []
+    return [name, *first, *rest, *last, *falling]
 
 
 INSTEAD = {
