@@ -190,20 +190,16 @@ def _check_same(study: Study, space: Space, data: Data, seed: int | None) -> Non
         hint = _EVALUATED if name == "validate_every" else ""
         _demand(study, f"fixed.{name}", old.fixed.get(name), space.fixed.get(name), hint)
     _check_parameters(study, old.parameters, space.parameters)
-    code = _code_of(space)
-    for name, before in asked.get("code", {}).items():
-        if code.get(name, before) != before:
-            raise ConfigError(
-                f"the file of {name} has changed since {study.path} was begun, and its trials would not compare; "
-                "bring the file back, or name a new study"
-            )
-    files = _files_of(space)
-    for name, before in asked.get("files", {}).items():
-        if files.get(name, before) != before:
-            raise ConfigError(
-                f"{name} is another file than when {study.path} was begun, and its trials would not compare; "
-                "bring that file back, or name a new study"
-            )
+    for key, now, change in (
+        ("code", _code_of(space), "the file of {} has changed since {} was begun"),
+        ("files", _files_of(space), "{} is another file than when {} was begun"),
+    ):
+        for name, before in asked.get(key, {}).items():
+            if now.get(name, before) != before:
+                raise ConfigError(
+                    f"{change.format(name, study.path)}, and its trials would not compare; bring that file back, or "
+                    "name a new study"
+                )
     _demand(study, "files of the dataset", asked["dataset"]["fingerprint"], data.fingerprint)
     if seed is not None:
         _demand(study, "seed", asked["seed"], seed)

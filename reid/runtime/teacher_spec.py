@@ -120,9 +120,8 @@ def find_spec(model: Path, given: str | None) -> TeacherSpec | None:
         ConfigError: an unknown name (lists the known), or a file that is absent, damaged or wrong.
     """
     if given is None:
-        stem = model.name.partition(".pth.tar")[
-            0
-        ]  # a checkpoint's own suffix may number it: model.pth.tar-60
+        # A checkpoint's own suffix may number it: model.pth.tar-60.
+        stem, _, _ = model.name.partition(".pth.tar")
         named = model.with_name(stem + SPEC_SUFFIX) if stem != model.name else model.with_suffix(SPEC_SUFFIX)
         beside = (named, model.with_name(SPEC_SUFFIX.lstrip(".")))
         return next((_read(path) for path in beside if path.is_file()), None)

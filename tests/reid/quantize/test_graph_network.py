@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from reid.config import Target
 from reid.errors import ArtifactError
 from reid.export import Artifact, InputSpec, export_onnx
-from reid.models import build
+from reid.models import ReIDNetwork, build
 from reid.quantize.graph_network import GraphNetwork
 from reid.quantize.ranges import Calibrated, calibrate_file
 from reid.quantize.schemes import write_quantized
@@ -41,6 +41,14 @@ def embeddings(network: GraphNetwork, images: np.ndarray, spec: InputSpec = SPEC
 def written(network: GraphNetwork, path: Path, spec: InputSpec = SPEC) -> Artifact:
     layers = write_quantized(network.write(), spec, "int8-qat", path)
     return Artifact.of(path, spec, "int8-qat", layers)
+
+
+def taken_apart(network: ReIDNetwork, folder: Path) -> tuple[InputSpec, Calibrated, GraphNetwork]:
+    """A network exported to float.onnx, calibrated on a few people, as a graph that can be trained."""
+    spec = InputSpec(height=64, width=32, mean=SPEC.mean, std=SPEC.std, embedding_dim=network.embedding_dim)
+    artifact = export_onnx(network.eval(), spec, folder / "float.onnx")
+    start = calibrate_file(artifact.path, spec, people(12, 64, 32), EXACT)
+    return spec, start, GraphNetwork(start.graph(), start.model, start.weight_bits).eval()
 
 
 @pytest.fixture
@@ -119,12 +127,8 @@ def test_file_and_network_agree_and_every_layer_is_an_integer_kernel(
     # Residual sums, concatenations and gates, whose scales differ between what they join.
     network = build(backbone, 4, **options)
     randomise_batch_norm(network)
-    network.eval()
-    spec = InputSpec(height=64, width=32, mean=SPEC.mean, std=SPEC.std, embedding_dim=network.embedding_dim)
-    artifact = export_onnx(network, spec, tmp_path / "float.onnx")
+    spec, start, student = taken_apart(network, tmp_path)
     images = people(12, 64, 32)
-    start = calibrate_file(artifact.path, spec, images, EXACT)
-    student = GraphNetwork(start.graph(), start.model, start.weight_bits).eval()
     file = written(student, tmp_path / "int8.onnx", spec)
     found = open_artifact(file.path, Target()).embed(images)
     assert (found * embeddings(student, images, spec)).sum(axis=1).min() > 0.999
@@ -134,7 +138,7 @@ def test_file_and_network_agree_and_every_layer_is_an_integer_kernel(
     kinds = optimised(file.path, tmp_path)
     # Norms before convolutions have become convolutions too (DenseNet).
     convolutions = sum(node.op_type == "Conv" for node in start.model.graph.node)
-    exported = sum(node.op_type == "Conv" for node in onnx.load(artifact.path).graph.node)
+    exported = sum(node.op_type == "Conv" for node in onnx.load(tmp_path / "float.onnx").graph.node)
     assert convolutions == exported + (61 if backbone == "densenet121" else 0)
     assert kinds["QLinearConv"] == convolutions
     assert kinds["Conv"] == kinds["FusedConv"] == 0
@@ -148,12 +152,8 @@ def test_a_layer_that_runs_in_several_places_has_one_bias_in_all_of_them(tmp_pat
     for name, parameter in network.named_parameters():
         if "gate" in name and name.endswith("bias"):
             torch.nn.init.normal_(parameter, std=0.1)
-    network.eval()
-    spec = InputSpec(height=64, width=32, mean=SPEC.mean, std=SPEC.std, embedding_dim=network.embedding_dim)
-    artifact = export_onnx(network, spec, tmp_path / "float.onnx")
+    spec, _, student = taken_apart(network, tmp_path)
     images = people(12, 64, 32)
-    start = calibrate_file(artifact.path, spec, images, EXACT)
-    student = GraphNetwork(start.graph(), start.model, start.weight_bits).eval()
     several = [layer for layer in student.layers if len({use.bias for use in layer.uses}) > 1]
     assert len(several) > 5
     integers = optimised(written(student, tmp_path / "before.onnx", spec).path, tmp_path)["QLinearConv"]

@@ -25,8 +25,6 @@ from reid.data import (
     store,
 )
 from reid.data.archive import pack
-from reid.data.prepare import prepare_synthetic
-from reid.data.synthetic import SyntheticOptions
 from reid.errors import ConfigError, DataError, UnverifiedError
 from reid.evaluate import Protocol, rank, rank_distances, rerank, spectral_distances
 from reid.evaluate.embedder import Embedder
@@ -39,13 +37,6 @@ from tests.contract.deployment import tiny_artifact
 from tests.search.commands.evaluating import APP, call
 
 SIZE = (64, 32)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data") / "synthetic"
-    prepare_synthetic(SyntheticOptions(identities=4, test_identities=5, images_per_camera=2), root)
-    return root
 
 
 @pytest.fixture(scope="module")

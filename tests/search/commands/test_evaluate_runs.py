@@ -14,8 +14,6 @@ from safetensors.torch import save_file
 import search.evaluation
 from reid.config import TrialConfig
 from reid.data import ReIDDataset, load_dataset, split_validation
-from reid.data.prepare import prepare_synthetic
-from reid.data.synthetic import SyntheticOptions
 from reid.errors import ConfigError
 from reid.files import write_json
 from reid.models import build
@@ -23,13 +21,6 @@ from tests.contract.deployment import tiny_artifact
 from tests.search.commands.evaluating import call
 
 SIZE = (64, 32)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data") / "synthetic"
-    prepare_synthetic(SyntheticOptions(identities=4, test_identities=5, images_per_camera=2), root)
-    return root
 
 
 def test_validation_identities_are_those_of_the_training(
