@@ -83,6 +83,16 @@ STUDENTS = {
         "--teacher-view",
         "drawn",
     ],
+    "resnet18-128x64-steep-16": [
+        *STEEP,
+        "--loss",
+        TAUGHT_FROM_NOTHING,
+        *TEACHER,
+        "--teacher-view",
+        "drawn",
+        "--teacher-views",
+        "16",
+    ],
     "resnet18-128x64-steep-alone": [*STEEP, "--loss", "softmax+triplet"],
 }
 WATCHED = [*TEACHER, "--teacher-view", "augmented"]
@@ -162,13 +172,14 @@ def gains(found: dict[str, Any]) -> dict[str, float]:
     """What the teacher gave ResNet-18 over its twin without one, and what seeing the student's own views added."""
     accuracy = {
         name: found[run]["test"]["mAP"]
-        for name in ("alone", "taught", "drawn", "steep", "steep-alone")
+        for name in ("alone", "taught", "drawn", "steep", "steep-16", "steep-alone")
         if (run := f"resnet18-128x64-{name}") in found
     }
     pairs = {
         "resnet18_gain_by_teacher": ("taught", "alone"),
         "resnet18_gain_by_teacher_of_drawn_views": ("drawn", "alone"),
         "resnet18_gain_by_teacher_in_steep_descent": ("steep", "steep-alone"),
+        "resnet18_gain_by_teacher_of_16_views_in_steep_descent": ("steep-16", "steep-alone"),
     }
     return {
         gain: round(accuracy[first] - accuracy[second], 4)
