@@ -20,6 +20,7 @@ __all__ = [
     "remove_tree",
     "sha256_of",
     "sync_folder",
+    "temporary_beside",
     "user_cache",
     "write_atomic",
     "write_blocks",
@@ -45,7 +46,7 @@ def write_with(path: Path, write: Callable[[Path], None]) -> Path:
     """
     if not path.name:
         raise ResourceError(f"cannot write {path}: it names no file")
-    temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.tmp{path.suffix}")
+    temporary = temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
@@ -85,13 +86,18 @@ def write_blocks(path: Path, blocks: Iterable[bytes | memoryview]) -> None:
             file.write(block)
 
 
+def temporary_beside(path: Path) -> Path:
+    """A name in the folder of `path` that no other writer takes, for what is renamed or linked to `path` when whole."""
+    return path.with_name(f".{path.stem}.{uuid4().hex[:8]}.tmp{path.suffix}")
+
+
 def write_volatile(path: Path, content: str) -> None:
     """Replace `path` all at once but not durably: for what is worthless after a crash, such as signs of life.
 
     Raises:
         OSError: the folder is not there, or nothing can be written.
     """
-    temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.tmp{path.suffix}")
+    temporary = temporary_beside(path)
     try:
         _write_bytes(temporary, content.encode())
         os.replace(temporary, path)

@@ -14,9 +14,9 @@ import torch
 
 from reid.config import Limit, TrialConfig, broken
 from reid.memory import memory_errors
-from reid.models import NetworkOptions, check_weights, weights_key
+from reid.models import NetworkOptions, check_weights, network_options, weights_key
 from reid.outcome import TrialOutcome
-from reid.registries import check_names, network_options
+from reid.registries import check_names
 from reid.runtime import demand_usable
 from reid.stages import StageCache
 from reid.steps.clock import cost_of, footprint_of, time_artifact, time_early

@@ -1,12 +1,10 @@
 """Checks that every name in a configuration is known and fits the others, before any work begins."""
 
-import dataclasses
-
 from reid.config import TrialConfig, reject_unknown
 from reid.data import DATASETS
 from reid.errors import ConfigError
 from reid.losses import demand_relations, parse_loss
-from reid.models import NetworkOptions, demand_backbone, demand_input_size
+from reid.models import demand_backbone, demand_input_size, network_options
 from reid.plugins import is_dotted_path
 from reid.prune import METHODS, demand_nni, method_of, soft_epochs
 from reid.quantize import SCHEMES, demand_offered
@@ -16,23 +14,12 @@ from reid.runtime.graph import demand_graph_timer
 from reid.steps.teach import check_teacher
 from reid.steps.teacher_width import check_widths
 
-__all__ = ["check_names", "network_options"]
+__all__ = ["check_names"]
 
 # Attention in shifted windows is exported as operators that `reid.runtime.operators` does not hold.
 _BEYOND_TORCH = ("swin_t",)
 _READING_SCHEMES = ("int8-qat", "int8-mixed")
 _READING_RUNTIMES = ("executorch", "torch-cuda", "torchscript", "torchscript-qnnpack")
-
-
-def network_options(config: TrialConfig) -> NetworkOptions:
-    """How the trial varies its backbone.
-
-    Raises:
-        ConfigError: an option out of range; names it.
-    """
-    return NetworkOptions(
-        **{field.name: getattr(config, field.name) for field in dataclasses.fields(NetworkOptions)}
-    )
 
 
 def check_names(config: TrialConfig) -> None:

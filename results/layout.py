@@ -103,7 +103,7 @@ def log_path(study: Path, number: int, attempt: int) -> Path:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file name is one that `reid.files.write_with` gives before the rename."""
+    """Whether a file name is one of those of `reid.files.temporary_beside`."""
     return name.startswith(".") and ".tmp" in name
 
 

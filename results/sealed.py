@@ -11,10 +11,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from reid.errors import ResourceError, StudyDamaged
-from reid.files import sync_folder, write_atomic
+from reid.files import sync_folder, temporary_beside, write_atomic
 
 __all__ = ["no_access", "read_sealed", "seal", "write_once", "write_sealed"]
 
@@ -79,7 +78,7 @@ def write_once(path: Path, body: Mapping[str, Any]) -> Path:
         FileExistsError: `path` is there already; it is left as it is, also when two writers race.
         ResourceError: the disk is full, read-only, not permitted or knows no hard links.
     """
-    temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.tmp{path.suffix}")
+    temporary = temporary_beside(path)
     try:
         write_sealed(temporary, body)
         # A rename would replace a rival's file silently; a hard link to the finished file fails instead.

@@ -24,6 +24,7 @@ from reid.prune import soft_epochs
 from reid.steps.teach import DENSE
 from reid.steps.views import SETTINGS
 from results import DiskCache
+from results.eviction import size_of
 from results.mirror import mirror_folder
 from results.remote import is_remote
 from search.opening import Data
@@ -96,7 +97,7 @@ def dry_run(
                 )
             )
         few = load_dataset(data.name, root / "data")
-        found = estimate(space, dataset, few, trials, outcomes, _bytes_below(cache))
+        found = estimate(space, dataset, few, trials, outcomes, size_of(cache))
     free = shutil.disk_usage(_nearest(place)).free
     height, width = baseline_config(space).input_size
     say(
@@ -254,7 +255,3 @@ def _demand_place(study: Path) -> None:
 def _nearest(path: Path) -> Path:
     """The path itself or its nearest folder that exists."""
     return next(folder for folder in (path.resolve(), *path.resolve().parents) if folder.exists())
-
-
-def _bytes_below(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from reid.errors import ConfigError, DataError, OutOfMemory, ReidParetoError
+from reid.errors import ConfigError, DataError, DeviceLost, OutOfMemory, ReidParetoError
 from search.contact import Contact
 from search.devices import device_is_lost, this_machine, visible_device
 from search.jobs import Answer, Job
@@ -58,7 +58,10 @@ def told(error: BaseException) -> dict[str, str]:
         return {"kind": OutOfMemory.__name__, "message": f"out of memory: {error}"}
     message = str(error) or repr(error)
     if device_is_lost(message):
-        return {"kind": "DeviceLost", "message": f"{visible_device()} on {socket.gethostname()}: {message}"}
+        return {
+            "kind": DeviceLost.__name__,
+            "message": f"{visible_device()} on {socket.gethostname()}: {message}",
+        }
     return {"kind": type(error).__name__, "message": message}
 
 

@@ -9,6 +9,7 @@ from reid.errors import ConfigError, StudyDamaged
 from reid.files import sha256_of
 from reid.plugins import code_of, is_dotted_path
 from results import Record, Started, Study, create_study, open_study
+from results.layout import definition_path
 from results.store import check_place
 from search.planner import FILE_SETTINGS
 from search.records import library_versions
@@ -61,7 +62,7 @@ def open_or_create(
         ConfigError: the study asks for something else; names the setting.
         StudyDamaged: its definition cannot be read.
     """
-    if not (path / "study.json").exists():
+    if not definition_path(path).exists():
         learnt = {"warm_start": [dict(one) for one in warm_start]} if warm_start else {}
         return create_study(path, _definition(space, data, seed or 0, sampler or "tpe") | learnt)
     study = open_study(path)
@@ -101,7 +102,7 @@ def check_begun(
         StudyDamaged: the study cannot be read.
     """
     check_place(path)
-    if not (path / "study.json").exists():
+    if not definition_path(path).exists():
         return None
     study = open_study(path)
     _check_warm(study, warm_start)

@@ -21,6 +21,7 @@ from reid.models import (
     build,
     demand_input_size,
     load_weights,
+    network_options,
     read_state_dict,
 )
 from reid.prune import soft_epochs
@@ -29,7 +30,6 @@ from reid.prune.storage import load_slim
 __all__ = ["classify_run", "classify_weights"]
 
 _CONFIG, _WEIGHTS, _PLAN = "config.json", "model.safetensors", "plan.json"
-_OPTIONS = [field.name for field in dataclasses.fields(NetworkOptions)]
 _Gate = Callable[[], AbstractContextManager[None]]
 
 
@@ -78,7 +78,7 @@ def classify_run(run: Path, dataset: ReIDDataset, *, gate: _Gate = nullcontext) 
         raise ConfigError(f"{run} was trained on {config.dataset}; {dataset.root} holds {dataset.name}")
     training = split_validation(dataset, config.validation_share, config.seed).train
     question = _Question.about(training, config.seed, "the training saw them")
-    options = {name: getattr(config, name) for name in _OPTIONS}
+    options = dataclasses.asdict(network_options(config))
     classes = _classes(run / _WEIGHTS)
     if classes is not None and classes != len(question.known):
         raise ConfigError(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from reid.data import Sample
 from reid.errors import ArtifactError, ConfigError
-from reid.evaluate.labelled import Labelled
+from reid.evaluate.labelled import Labelled, ids_and_cameras
 from reid.evaluate.multi_query import averaged_queries
 from reid.evaluate.protocol import Protocol
 from reid.evaluate.result import RankingResult
@@ -137,9 +137,4 @@ def _embed_all(
 
 
 def _labelled(name: str, samples: Sequence[Sample], features: NDArray[np.float32]) -> Labelled:
-    return Labelled.check(
-        name,
-        features,
-        np.array([sample.person_id for sample in samples], dtype=np.int64),
-        np.array([sample.camera_id for sample in samples], dtype=np.int64),
-    )
+    return Labelled.check(name, features, *ids_and_cameras(samples))

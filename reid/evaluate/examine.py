@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from reid.data import Sample, decode_images, progress_lines
 from reid.evaluate.embedder import Embedder
 from reid.evaluate.evaluate_runtime import retrieve
-from reid.evaluate.labelled import Labels, matching_pairs, ranked_in_gallery
+from reid.evaluate.labelled import Labels, ids_and_cameras, matching_pairs, ranked_in_gallery
 from reid.evaluate.protocol import Protocol
 from reid.evaluate.retrieval import Retrieval
 
@@ -93,8 +93,6 @@ def _demand_a_match(query: Sequence[Sample], gallery: Sequence[Sample], protocol
     """Labels alone tell that nothing can be found; decoding and embedding would take minutes to come to that."""
     sides = {}
     for name, samples in (("query", query), ("gallery", gallery)):
-        people = np.array([sample.person_id for sample in samples], dtype=np.int64)
-        cameras = np.array([sample.camera_id for sample in samples], dtype=np.int64)
-        sides[name] = Labels.of(name, len(samples), people, cameras)
+        sides[name] = Labels.of(name, len(samples), *ids_and_cameras(samples))
     ranked = sides["gallery"].take(ranked_in_gallery(sides["gallery"], protocol))
     matching_pairs(sides["query"], ranked, protocol)

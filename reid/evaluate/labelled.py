@@ -1,25 +1,34 @@
 """Features with the identity and camera that they show, checked, and the pairs of one identity."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reid.data import DISTRACTOR, JUNK
+from reid.data import DISTRACTOR, JUNK, Sample
 from reid.errors import ConfigError, DataError
 from reid.evaluate.protocol import Protocol
 from reid.evaluate.scores import common_float, unit_rows
+from reid.evaluate.sides import demand_one_width, feature_table
 
 __all__ = [
     "Labelled",
     "Labels",
     "Pairs",
+    "ids_and_cameras",
     "matching_pairs",
     "normalised",
     "pairs_of_one_identity",
     "ranked_in_gallery",
 ]
+
+
+def ids_and_cameras(samples: Sequence[Sample]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Whom the samples show and which cameras took them, (N,) each."""
+    ids = np.array([sample.person_id for sample in samples], dtype=np.int64)
+    return ids, np.array([sample.camera_id for sample in samples], dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,11 +85,7 @@ class Labelled(Labels):
             ConfigError: an array of the wrong shape or kind; names it.
             DataError: there is no image.
         """
-        table = np.asarray(features)
-        if table.ndim != 2 or table.dtype.kind not in "fiu" or (len(table) and not table.shape[1]):
-            raise ConfigError(
-                f"{name}_features must be a real (N, D) array, got {table.dtype} of shape {table.shape}"
-            )
+        table = feature_table(name, features)
         labels = Labels.of(name, len(table), ids, cameras)
         return cls(features=table, ids=labels.ids, cameras=labels.cameras)
 
@@ -118,11 +123,7 @@ def normalised(query: Labelled, gallery: Labelled, protocol: Protocol) -> tuple[
         ConfigError: the features of the sides differ in width.
         DataError: as in `unit_rows`.
     """
-    if query.features.shape[1] != gallery.features.shape[1]:
-        raise ConfigError(
-            f"query_features have {query.features.shape[1]} columns but gallery_features "
-            f"{gallery.features.shape[1]}; embed both with the same artifact"
-        )
+    demand_one_width(query.features, gallery.features)
     dtype = common_float(query.features, gallery.features)
     keep = ranked_in_gallery(gallery, protocol)
     return replace(query, features=unit_rows(query.features, dtype, "query_features")), Labelled(

@@ -11,7 +11,7 @@ from reid.errors import ConfigError
 from reid.models.features import ConvNeXt, DenseNet, FeatureNetwork, Swin
 from reid.models.imagenet import fetch, named, weights_key
 from reid.models.network import ReIDNetwork, TrainingOutput
-from reid.models.options import NetworkOptions, demand_input_size
+from reid.models.options import NetworkOptions, demand_input_size, network_options
 from reid.models.osnet import OSNet
 from reid.models.own import OwnNetwork, code_key
 from reid.models.resnet import ResNet
@@ -36,6 +36,7 @@ __all__ = [
     "demand_input_size",
     "layer_widths",
     "load_weights",
+    "network_options",
     "read_state_dict",
     "weights_bytes",
     "weights_key",

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from reid.config import demand_size, reject_unknown
+from reid.config import TrialConfig, demand_size, reject_unknown
 from reid.errors import ConfigError
-from reid.training_settings import coerce
+from reid.training_settings import coerce, demand
 
-__all__ = ["HEAD_NAMES", "POOLING_NAMES", "NetworkOptions", "demand_input_size"]
+__all__ = ["HEAD_NAMES", "POOLING_NAMES", "NetworkOptions", "demand_input_size", "network_options"]
 
 HEAD_NAMES = ("bnneck", "default", "linear", "pcb")
 POOLING_NAMES = ("avg", "gem", "max")
@@ -60,14 +60,14 @@ class NetworkOptions:
     def __post_init__(self) -> None:
         reject_unknown([self.head], HEAD_NAMES, "head")
         reject_unknown([self.pooling], POOLING_NAMES, "pooling")
-        _demand(self.last_stride in (None, 1, 2), "last_stride", self.last_stride, "1 or 2")
-        _demand(0 < self.width <= 2, "width", self.width, "0 < width <= 2")
-        _demand(2 <= self.parts <= 16, "parts", self.parts, "2 to 16")
-        _demand(0 <= self.drop_branches <= 64, "drop_branches", self.drop_branches, "0 to 64")
+        demand(self.last_stride in (None, 1, 2), "last_stride", self.last_stride, "1 or 2")
+        demand(0 < self.width <= 2, "width", self.width, "0 < width <= 2")
+        demand(2 <= self.parts <= 16, "parts", self.parts, "2 to 16")
+        demand(0 <= self.drop_branches <= 64, "drop_branches", self.drop_branches, "0 to 64")
         if self.dropout is not None:
-            _demand(0 <= self.dropout < 1, "dropout", self.dropout, "0 <= share < 1")
+            demand(0 <= self.dropout < 1, "dropout", self.dropout, "0 <= share < 1")
         if self.spectral is not None:
-            _demand(0 < self.spectral < math.inf, "spectral", self.spectral, "a temperature above 0")
+            demand(0 < self.spectral < math.inf, "spectral", self.spectral, "a temperature above 0")
         if self.head != "pcb":
             for name in ("parts", "drop_branches"):
                 if getattr(self, name) != _DEFAULTS[name]:
@@ -120,9 +120,15 @@ def demand_input_size(backbone: str, input_size: tuple[int, int]) -> None:
         raise ConfigError(f"{backbone} needs images of at least 32x32, got input_size {height}x{width}")
 
 
+def network_options(config: TrialConfig) -> NetworkOptions:
+    """How the trial varies its backbone.
+
+    Raises:
+        ConfigError: an option out of range; names it.
+    """
+    return NetworkOptions(
+        **{field.name: getattr(config, field.name) for field in dataclasses.fields(NetworkOptions)}
+    )
+
+
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(NetworkOptions)}
-
-
-def _demand(holds: bool, name: str, value: object, wanted: str) -> None:
-    if not holds:
-        raise ConfigError(f"{name} must be {wanted}, got {value!r}")

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from reid.models.modes import evaluating
 from reid.models.network import ReIDNetwork
 
 __all__ = ["ModelSize", "count", "layer_widths"]
@@ -34,13 +35,9 @@ def count(model: ReIDNetwork, input_size: tuple[int, int]) -> ModelSize:
         model: in either mode, dense or slimmed.
         input_size: (height, width) in pixels.
     """
-    was_training, image = model.training, torch.zeros(1, 3, *input_size)
-    model.eval()
-    try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model(image.to(next(model.parameters()).device))
-    finally:
-        model.train(was_training)
+    image = torch.zeros(1, 3, *input_size, device=next(model.parameters()).device)
+    with evaluating(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(image)
     deployed = [
         value.numel() for name, value in model.named_parameters() if not name.startswith("classifier.")
     ]

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from reid.errors import ArtifactError, ConfigError
-from reid.prune.selection import decayed_filters, filter_distances, least_summed
+from reid.prune.selection import decayed_filters, filter_distances, filter_rows, least_summed
 
 __all__ = ["CRITERIA", "Ask", "Criterion", "fpgm_selection", "norm_selection"]
 
@@ -60,7 +60,7 @@ def norm_selection(weight: ArrayLike | torch.Tensor, rate: float, order: int = 2
     """
     if order not in (1, 2):
         raise ConfigError(f"order of a norm must be 1 or 2, got {order!r}")
-    rows = _rows(weight)
+    rows = filter_rows(weight)
     return CRITERIA[f"l{order}"](rows, Ask(count=_count(rows, rate)))
 
 
@@ -80,17 +80,8 @@ def fpgm_selection(weight: ArrayLike | torch.Tensor, rate: float) -> _Indices:
 
     Source: He et al., Filter Pruning via Geometric Median, CVPR 2019, section 3.2.
     """
-    rows = _rows(weight)
+    rows = filter_rows(weight)
     return CRITERIA["fpgm"](rows, Ask(count=_count(rows, rate)))
-
-
-def _rows(weight: ArrayLike | torch.Tensor) -> _Floats:
-    if isinstance(weight, torch.Tensor):
-        weight = weight.detach().to("cpu", torch.float64).numpy()
-    rows = np.asarray(weight, dtype=np.float64)
-    if rows.ndim < 2 or rows.size == 0:
-        raise ConfigError(f"weight must hold one filter per row, got shape {rows.shape}")
-    return rows.reshape(len(rows), -1)
 
 
 def _count(rows: _Floats, rate: float) -> int:

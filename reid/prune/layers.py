@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from reid.models.modes import evaluating
 from reid.models.network import ReIDNetwork
 from reid.prune.units import PruneUnit
 
@@ -145,18 +146,15 @@ def _shape(layer: nn.Conv2d | nn.Linear, given: torch.Size) -> tuple[LayerShape,
 def _calls(model: ReIDNetwork, input_size: tuple[int, int]) -> dict[str, list[torch.Size]]:
     """Shape of each input that a convolution or linear layer sees for one image, by layer."""
     seen: dict[str, list[torch.Size]] = {}
-    was_training = model.training
     handles = [
         layer.register_forward_pre_hook(_note(seen.setdefault(name, [])))
         for name, layer in model.named_modules()
         if isinstance(layer, nn.Conv2d | nn.Linear)
     ]
-    model.eval()
     try:
-        with torch.no_grad():
+        with evaluating(model), torch.no_grad():
             model(torch.zeros(1, 3, *input_size, device=next(model.parameters()).device))
     finally:
-        model.train(was_training)
         for handle in handles:
             handle.remove()
     return {name: calls for name, calls in seen.items() if calls}

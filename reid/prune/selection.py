@@ -16,7 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from reid.errors import ArtifactError, ConfigError
 
-__all__ = ["bafd_local_ranking", "bafd_selection", "decayed_filters", "filter_distances", "least_summed"]
+__all__ = [
+    "bafd_local_ranking",
+    "bafd_selection",
+    "decayed_filters",
+    "filter_distances",
+    "filter_rows",
+    "least_summed",
+]
 
 _Floats = NDArray[np.float64]
 _Indices = NDArray[np.int64]
@@ -127,6 +134,20 @@ def least_summed(distances: _Floats, count: int) -> _Indices:
     return np.sort(np.argsort(shares, kind="stable")[:count])
 
 
+def filter_rows(weight: ArrayLike | torch.Tensor) -> _Floats:
+    """(n, k) float64: the weights of a layer (n, ...), one filter per row, n >= 1.
+
+    Raises:
+        ConfigError: `weight` holds no filter.
+    """
+    if isinstance(weight, torch.Tensor):
+        weight = weight.detach().to("cpu", torch.float64).numpy()
+    rows = np.asarray(weight, dtype=np.float64)
+    if rows.ndim < 2 or rows.size == 0:
+        raise ConfigError(f"weight must hold one filter per row, got shape {rows.shape}")
+    return rows.reshape(len(rows), -1)
+
+
 def filter_distances(weight: ArrayLike | torch.Tensor) -> _Floats:
     """Euclidean distances between the filters of a layer.
 
@@ -140,12 +161,7 @@ def filter_distances(weight: ArrayLike | torch.Tensor) -> _Floats:
         ConfigError: `weight` holds no filter.
         ArtifactError: `weight` holds NaN or infinities.
     """
-    if isinstance(weight, torch.Tensor):
-        weight = weight.detach().to("cpu", torch.float64).numpy()
-    rows = np.asarray(weight, dtype=np.float64)
-    if rows.ndim < 2 or rows.size == 0:
-        raise ConfigError(f"weight must hold one filter per row, got shape {rows.shape}")
-    rows = np.ascontiguousarray(rows.reshape(len(rows), -1))
+    rows = np.ascontiguousarray(filter_rows(weight))
     gram = rows @ rows.T
     squared_norms = gram.diagonal()
     scale = squared_norms[:, None] + squared_norms

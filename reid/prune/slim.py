@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reid.models.modes import evaluating
 from reid.models.network import ReIDNetwork
 from reid.prune.plan import PrunePlan
 from reid.prune.units import PruneUnit
@@ -156,10 +157,5 @@ def _keep(layer: nn.Module, name: str, channels: Tensor, dim: int) -> None:
 
 
 def _embed(model: ReIDNetwork, images: Tensor) -> Tensor:
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            return cast(Tensor, model(images))
-    finally:
-        model.train(was_training)
+    with evaluating(model), torch.no_grad():
+        return cast(Tensor, model(images))

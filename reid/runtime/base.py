@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,18 @@ from reid.config import Target
 from reid.errors import NoDevice
 from reid.export.spec import InputSpec
 
-__all__ = ["CHUNK", "Opened", "Runtime", "demand_cpu"]
+__all__ = ["CHUNK", "Opened", "Runtime", "demand_cpu", "unit_length"]
 
 # Throughput is flat from 8 images on (docs/decisions/0004-export-and-int8.md); memory is not.
 CHUNK = 16
+
+_Float = TypeVar("_Float", np.float32, np.float64)
+
+
+def unit_length(rows: NDArray[_Float]) -> NDArray[_Float]:
+    """(N, D) embeddings brought to length 1; those of zeros stay."""
+    unit: NDArray[_Float] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 def demand_cpu(target: Target) -> None:
@@ -100,8 +108,7 @@ class Opened(ABC):
         for start in range(0, len(images), CHUNK):
             total = self._sum_of_views(images[start : start + CHUNK])
             # A single view is of length 1 too, but for the rounding of a half-precision file.
-            length = np.linalg.norm(total, axis=1, keepdims=True)
-            out[start : start + CHUNK] = total / np.maximum(length, np.float32(1e-12))
+            out[start : start + CHUNK] = unit_length(total)
         return out
 
     def _sum_of_views(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

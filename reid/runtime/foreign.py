@@ -5,7 +5,7 @@ Unlike an artifact, such a file says nothing of what it expects; only names, typ
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,12 +217,12 @@ def options_beside(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: as in `training_beside`.
     """
-    from reid.models import NetworkOptions
+    from reid.models import NetworkOptions, network_options
 
     if (config := training_beside(path)) is None:
         return {}
-    values = {field.name: getattr(config, field.name) for field in fields(NetworkOptions)}
     usual = NetworkOptions()
+    values = asdict(network_options(config))
     return {name: value for name, value in values.items() if value != getattr(usual, name)}
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from reid.errors import ArtifactError
 from reid.export.artifact import FLOAT_SCHEMES
+from reid.runtime.base import unit_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,14 +57,12 @@ def check_parity(model: nn.Module, runtime: Runtime, images: NDArray[np.uint8]) 
 def _torch_embeddings(model: nn.Module, runtime: Runtime, images: NDArray[np.uint8]) -> NDArray[np.float64]:
     import torch  # here, so that opening an artifact does not need torch
 
+    from reid.models.modes import evaluating
+
     device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
     total = np.zeros((len(images), runtime.spec.embedding_dim))
-    with torch.inference_mode():
+    with evaluating(model), torch.inference_mode():
         for view in runtime.spec.views(images):
             embedding = model(torch.from_numpy(runtime.spec.normalise(view)).to(device))
             total += torch.nn.functional.normalize(embedding, dim=1).cpu().numpy()
-    model.train(was_training)
-    unit: NDArray[np.float64] = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
-    return unit
+    return unit_length(total)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from reid.errors import ArtifactError, ConfigError
 from reid.export.artifact import MODEL_FILE
 from reid.plugins import is_dotted_path, load_function
+from reid.runtime.base import unit_length
 from reid.runtime.foreign import Network, as_function, load_network, open_onnx, open_openvino, open_state_dict
 from reid.runtime.inspection import inspect
 from reid.runtime.teacher_spec import TEACHER_SPECS, TeacherSpec, find_spec, own_spec
@@ -27,7 +28,6 @@ __all__ = [
     "open_teacher",
     "teacher_files",
     "teacher_model",
-    "unit_rows",
 ]
 
 # The last as others name a training's checkpoint: model.pth.tar, model.pth.tar-60.
@@ -72,8 +72,8 @@ class Teacher:
         total = np.zeros((len(images), self.spec.images.embedding_dim), dtype=np.float32)
         self.spec.images.check(images)
         for view in self.spec.images.views(images) if len(images) else ():
-            total += unit_rows(self._rows(view))
-        return unit_rows(total)
+            total += unit_length(self._rows(view))
+        return unit_length(total)
 
     def _rows(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         rows = self.network(self.spec.normalise(images)).astype(np.float32, copy=False)
@@ -270,10 +270,3 @@ def _inspect_own(model: Path) -> TeacherSpec:
         return TeacherSpec(images=inspect(model).spec)
     except ArtifactError as error:
         raise ConfigError(f"teacher {error}; {_SPEC_WANTED}") from error
-
-
-def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, T) rows brought to length 1; those of zeros stay."""
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = rows / np.maximum(length, np.float32(1e-12))
-    return unit

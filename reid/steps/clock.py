@@ -9,9 +9,8 @@ from typing import Any
 from reid.config import TrialConfig
 from reid.export import MODEL_FILE, Artifact, export_onnx
 from reid.files import sha256_of
-from reid.models import ReIDNetwork, code_key, count, layer_widths
+from reid.models import ReIDNetwork, code_key, count, layer_widths, network_options
 from reid.quantize import quantize
-from reid.registries import network_options
 from reid.runtime import open_artifact, version_of
 from reid.runtime.footprint import measure_footprint
 from reid.steps.compress import slim_as_planned

@@ -17,9 +17,16 @@ from reid.errors import TrainingDiverged
 from reid.evaluate import evaluate
 from reid.files import read_json, write_atomic, write_json
 from reid.losses import needs_teacher
-from reid.models import ReIDNetwork, build, code_key, read_state_dict, weights_bytes, weights_key
+from reid.models import (
+    ReIDNetwork,
+    build,
+    code_key,
+    network_options,
+    read_state_dict,
+    weights_bytes,
+    weights_key,
+)
 from reid.prune import soft_epochs
-from reid.registries import network_options
 from reid.steps.data import TrialData
 from reid.steps.teach import teach, teacher_parameters, training_device, watch
 from reid.steps.workshop import CHECKPOINT, Workshop

@@ -22,6 +22,7 @@ from reid.quantize.graph_network import GraphNetwork
 from reid.quantize.ranges import Calibrated, calibrate_file
 from reid.quantize.schemes import write_quantized
 from reid.runtime import Runtime
+from reid.runtime.base import unit_length
 from reid.runtime.convert import LEAST_INT8_COSINE
 from reid.steps.data import TrialData
 from reid.steps.dense import Network, fit
@@ -133,8 +134,7 @@ def check_trained(runtime: Runtime, images: NDArray[np.uint8], trained: Path) ->
     Raises:
         ArtifactError: the file computes something else than what was trained.
     """
-    ours = np.load(trained / EMBEDDED, allow_pickle=False).astype(np.float64)
-    ours /= np.maximum(np.linalg.norm(ours, axis=1, keepdims=True), 1e-12)
+    ours = unit_length(np.load(trained / EMBEDDED, allow_pickle=False).astype(np.float64))
     cosine = float(np.min(np.sum(ours * runtime.embed(images[:CHECK_IMAGES]), axis=1)))
     # Rounding that falls the other way once is carried on by all later layers. Written so that NaN fails too.
     if not cosine >= LEAST_INT8_COSINE:

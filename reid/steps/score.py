@@ -15,8 +15,7 @@ from reid.evaluate import Protocol, RankingResult, evaluate
 from reid.evaluate.embedder import open_file
 from reid.evaluate.examine import examine
 from reid.files import read_json, write_json
-from reid.models import code_key
-from reid.registries import network_options
+from reid.models import code_key, network_options
 from reid.runtime import for_embedding, open_artifact
 from reid.steps.data import TrialData
 from reid.steps.dense import dense_skeleton

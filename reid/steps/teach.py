@@ -28,6 +28,7 @@ from reid.evaluate import RankingResult, evaluate
 from reid.files import sha256_of, write_json
 from reid.losses import demand_mixable, needs_teacher
 from reid.models import ReIDNetwork, code_key
+from reid.runtime.base import unit_length
 from reid.runtime.foreign import options_beside
 from reid.runtime.teacher import (
     Teacher,
@@ -35,7 +36,6 @@ from reid.runtime.teacher import (
     live_teacher,
     open_teacher,
     teacher_files,
-    unit_rows,
 )
 from reid.runtime.teacher_spec import find_spec, own_spec
 from reid.runtime.torch_teacher import TorchTeacher
@@ -234,7 +234,7 @@ def both_ways(teacher: Teacher, images: NDArray[np.uint8]) -> NDArray[np.float32
     """
     if teacher.spec.images.flip:
         return teacher.embed(images)
-    return unit_rows(teacher.embed(images) + teacher.embed(images[:, :, ::-1]))
+    return unit_length(teacher.embed(images) + teacher.embed(images[:, :, ::-1]))
 
 
 def _check_view(config: TrialConfig, losses: Sequence[str]) -> None:
@@ -324,11 +324,11 @@ def teach_by_network(
     images = data.images
 
     def unit(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return unit_rows(embed(dense.model, batch))
+        return unit_length(embed(dense.model, batch))
 
     def rows(part: slice) -> NDArray[np.float32]:
         found = unit(images[part])
-        return found if view == "upright" else unit_rows(found + unit(images[part, :, ::-1]))
+        return found if view == "upright" else unit_length(found + unit(images[part, :, ::-1]))
 
     def compute(folder: Path) -> None:
         dense.model.to(training_device())

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from reid.data import MEAN, STD, Sample, decode_images
 from reid.errors import ConfigError
 from reid.evaluate import rank
+from reid.evaluate.labelled import ids_and_cameras
 from reid.runtime.teacher import Teacher
 from reid.runtime.teacher_spec import TeacherSpec
 from reid.steps.data import TrialData
@@ -99,8 +100,8 @@ def _by_person(
 ) -> NDArray[np.float64]:
     """Mean average precision of each person's queries; images of one person are too alike to count singly."""
     sought = _features(teacher, query_images, gate)
-    ids, cameras = _labels(query)
-    there = (_features(teacher, gallery_images, gate), *_labels(gallery))
+    ids, cameras = ids_and_cameras(query)
+    there = (_features(teacher, gallery_images, gate), *ids_and_cameras(gallery))
     return np.array(
         [
             rank(sought[own], ids[own], cameras[own], *there).mAP
@@ -120,13 +121,6 @@ def _features(teacher: Teacher, images: NDArray[np.uint8], gate: _Gate) -> NDArr
         with gate():
             rows.append(teacher.embed(np.asarray(images[start : start + _BATCH])))
     return np.concatenate(rows)
-
-
-def _labels(samples: Sequence[Sample]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    return (
-        np.array([sample.person_id for sample in samples], dtype=np.int64),
-        np.array([sample.camera_id for sample in samples], dtype=np.int64),
-    )
 
 
 def _few(data: TrialData) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from reid.data.normalize import MEAN, STD
 from reid.errors import ConfigError
 from reid.memory import memory_errors
+from reid.models.modes import evaluating
 
 __all__ = ["check_images", "embed", "normalise_batch"]
 
@@ -54,16 +55,13 @@ def embed(
         ResourceError: memory ran out.
     """
     check_images(images)
-    device, was_training = next(model.parameters()).device, model.training
+    device = next(model.parameters()).device
     parts = []
-    model.eval()
-    try:
+    with evaluating(model):
         for start in range(0, len(images), batch):
             with gate(), torch.inference_mode(), memory_errors(f"embedding {batch} images at a time"):
                 pixels = torch.from_numpy(np.array(images[start : start + batch])).to(device)
                 parts.append(model(normalise_batch(pixels)).float().cpu().numpy())
-    finally:
-        model.train(was_training)
     return np.concatenate(parts)
 
 

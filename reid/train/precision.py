@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from reid.errors import NotHere
+from reid.models.modes import evaluating
 
 __all__ = ["autocast_type", "bf16_safe", "gains_from_bf16"]
 
@@ -69,13 +70,10 @@ def bf16_safe(model: nn.Module, input_size: tuple[int, int]) -> bool:
     hooks = [
         module.register_forward_hook(look) for module in model.modules() if isinstance(module, nn.Conv2d)
     ]
-    was_training, device = model.training, next(model.parameters()).device
-    model.eval()
     try:
-        with torch.no_grad():
-            model(torch.zeros(1, 3, *input_size, device=device))
+        with evaluating(model), torch.no_grad():
+            model(torch.zeros(1, 3, *input_size, device=next(model.parameters()).device))
     finally:
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
     return not unsafe

@@ -40,6 +40,7 @@ def simulate(
 
     Example: reid-pareto simulate --space market-osnet --trials 64 --workers 8 --sampler tpe
     """
+    from results.layout import definition_path
     from search.sampler import SAMPLERS
     from search.simulator.landscape import load_landscape
 
@@ -47,7 +48,7 @@ def simulate(
     halving = parse_halving(scheduler, grace_epochs, eta)
     wanted, table = spaces.load(space), load_landscape(landscape)
     check_space(wanted)
-    if study is not None and (study / "study.json").exists():
+    if study is not None and definition_path(study).exists():
         raise ConfigError(f"{study} holds a study already; a simulation needs a folder of its own")
     # Late, because ray takes seconds to load: a typing error should not.
     from search.simulator.run import simulate as run

@@ -8,7 +8,7 @@ from typing import Any
 import ray
 from ray.tune import Callback
 
-from reid.errors import OutOfMemory
+from reid.errors import OutOfMemory, TimeLimit, WorkerLost
 from reid.files import write_volatile
 from search.jobs import Answer, Job, Resources, Sign, Supply
 from search.runner.queue import Queue, Unsaved
@@ -113,12 +113,12 @@ class Watch(Unsaved, Callback):  # type: ignore[misc]
         silence_s, limit_s = self._resources.silence_s, self._resources.stage_limit_s
         if now - running.since > silence_s:
             return {
-                "kind": "WorkerLost",
+                "kind": WorkerLost.__name__,
                 "message": f"the worker gave no sign of life for {silence_s:g} s",
             }
         if limit_s is not None and running.sign is not None and running.sign.stage_s > limit_s:
             return {
-                "kind": "TimeLimit",
+                "kind": TimeLimit.__name__,
                 "message": f"stage {running.sign.stage} took longer than --stage-limit-s {limit_s:g}",
             }
         return None
@@ -143,8 +143,8 @@ def _reason(trial: Any) -> dict[str, str]:
         and ("died" in text or "dead" in text)
         and "NODE_DIED" in text.upper().replace(" ", "_")
     ):
-        return {"kind": "WorkerLost", "message": "the node of the worker is gone"}
-    return {"kind": "WorkerLost", "message": "the worker process ended without an answer"}
+        return {"kind": WorkerLost.__name__, "message": "the node of the worker is gone"}
+    return {"kind": WorkerLost.__name__, "message": "the worker process ended without an answer"}
 
 
 def _error_text(trial: Any) -> str:

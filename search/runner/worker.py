@@ -10,7 +10,7 @@ from typing import Any
 
 from ray.tune import Trainable
 
-from reid.errors import WorkerLost
+from reid.errors import DeviceLost, WorkerLost
 from search.execute import run_job, told
 from search.jobs import Answer, Job
 from search.logs import captured
@@ -121,4 +121,4 @@ class _Run:
 
 
 def _device_lost(answer: Answer) -> bool:
-    return answer.error is not None and answer.error["kind"] == "DeviceLost"
+    return answer.error is not None and answer.error["kind"] == DeviceLost.__name__

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reid.config import Limit, broken
-from reid.errors import ConfigError
+from reid.errors import ConfigError, WorkerLost
 from reid.files import write_json
 from search.jobs import Answer, Job, Resources, Supply
 from search.simulator.faults import Faults
@@ -87,7 +87,7 @@ class SimulatedCluster:
         if fault in ("raise", "kill", "hang"):
             silent = resources.silence_s if fault == "hang" else 0.0
             yield self.landscape.seconds * share + silent
-            kind, what = ("RuntimeError", "fault") if fault == "raise" else ("WorkerLost", fault)
+            kind, what = ("RuntimeError", "fault") if fault == "raise" else (WorkerLost.__name__, fault)
             return Answer(error={"kind": kind, "message": f"a simulated {what}"}, worker=worker)
         outcome = yield from self._train(job, supply)
         if fault == "nan":

@@ -12,11 +12,10 @@ from reid.config import Target, TrialConfig
 from reid.data import DATASETS
 from reid.errors import ConfigError
 from reid.losses import LOSSES
-from reid.models import BACKBONES
+from reid.models import BACKBONES, network_options
 from reid.models.options import HEAD_NAMES, POOLING_NAMES
 from reid.prune import METHODS
 from reid.quantize import SCHEMES
-from reid.registries import network_options
 from reid.runtime import RUNTIMES
 from reid.train.sampler import SAMPLERS
 from search.planner import FOOTPRINT_METRICS, METRICS, check_space

@@ -9,8 +9,8 @@ import torch
 
 from reid.config import TrialConfig
 from reid.errors import ConfigError
-from reid.models import NetworkOptions
-from reid.registries import check_names, network_options
+from reid.models import NetworkOptions, network_options
+from reid.registries import check_names
 from reid.steps.dense import recipe_of, stage_parameters
 from reid.steps.practice import practice_parameters
 from reid.steps.views import drawn_parameters
