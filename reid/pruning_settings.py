@@ -31,7 +31,8 @@ class PruningSettings(TrainingSettings):
         decay_rate: factor that remains after one soft-pruning step, 0 = zeroed, in [0, 1); None is the method's own.
         mask_norm: whether the decay takes weight and bias of the batch normalisation too; None is the method's own way.
         gradient_mask: whether filters that decayed after an epoch are held still during the next.
-        zero_epochs: last epochs of soft pruning, not all, in which the choice is final and the chosen filters are zero.
+        zero_epochs: last epochs of soft pruning, not all, in which the choice is final and the chosen filters are zero
+            together with their normalisation; the schedule ends before them.
         knn: neighbours in the local filter power, the filter itself counted, >= 2.
         efficient: use the fast selection where a layer's rate is above one half.
         nni_steps: training steps in which nni-taylor, nni-slim and nni-agp look at a copy of the network, >= 1.
@@ -65,9 +66,8 @@ class PruningSettings(TrainingSettings):
     finetune_loss: str | None = None
 
     def __post_init__(self) -> None:
-        TrainingSettings.__post_init__(
-            self
-        )  # a slotted dataclass has no super() of its own before Python 3.14
+        # A slotted dataclass has no super() of its own before Python 3.14.
+        TrainingSettings.__post_init__(self)
         for name in ("prune_rate", "decay_rate"):
             value = getattr(self, name)
             demand(value is None or 0 <= value < 1, name, value, "0 <= rate < 1")

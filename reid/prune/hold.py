@@ -1,12 +1,11 @@
 """Filters that are held still while the rest of a network trains."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from reid.prune.plan import PrunePlan
 from reid.prune.units import PruneUnit
@@ -17,22 +16,22 @@ _BUFFER = "held_filters"
 
 
 class Hold:
-    """Keeps gradients away from chosen filters and their batch normalisation.
+    """Keeps chosen filters and their batch normalisation where they are, whatever the optimizer.
 
-    The choice lies in buffers of the network, so that it is saved and restored with its weights. Momentum that an
-    optimizer gathered before still moves a filter a little.
+    The choice lies in buffers of the network, so that it is saved and restored with its weights.
 
     Args:
-        model: that trains; its parameters get hooks and its units' first convolutions a buffer, until `release`.
+        model: that trains; its units' first convolutions get a buffer, until `release`.
         units: of `model`.
 
-    Source: FPGM's original training (He et al., CVPR 2019, code) zeroes the gradients of pruned filters.
+    Source: FPGM's original training (He et al., CVPR 2019, code) zeroes the gradients of pruned filters. That alone
+    would leave them to weight decay and momentum, which Adam turns into steps of full length.
     """
 
     def __init__(self, model: nn.Module, units: Sequence[PruneUnit]) -> None:
         self._units = tuple(units)
         self._buffers: dict[str, tuple[nn.Module, str]] = {}
-        self._hooks: list[RemovableHandle] = []
+        self._parts: list[tuple[PruneUnit, nn.Module, str, int]] = []
         for number, unit in enumerate(units):
             carrier, buffer = model.get_submodule(unit.convs[0]), f"{_BUFFER}_{number}"
             self._buffers[unit.name] = carrier, buffer
@@ -40,9 +39,19 @@ class Hold:
             carrier.register_buffer(buffer, torch.zeros(unit.width, dtype=torch.bool, device=device))
             for name in (*unit.convs, *unit.norms):
                 layer, first = model.get_submodule(name), unit.span(name).first
-                for parameter in (one for one in layer.parameters(recurse=False) if one.requires_grad):
-                    hook = partial(_still, carrier, buffer, first)
-                    self._hooks.append(parameter.register_hook(hook))  # type: ignore[no-untyped-call]
+                self._parts += [
+                    (unit, layer, own, first)
+                    for own, parameter in layer.named_parameters(recurse=False)
+                    if parameter.requires_grad
+                ]
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Around a step of the optimizer: what is held has no gradient and ends where it was."""
+        before = [(rows, held, rows.clone()) for rows, held in self._rows()]
+        yield
+        for rows, held, old in before:
+            rows.copy_(torch.where(held, old, rows))
 
     def take(self, plan: PrunePlan) -> None:
         """Hold what `plan` removes, and nothing else."""
@@ -58,17 +67,18 @@ class Hold:
 
     def release(self) -> None:
         """Let everything go, and leave the network as it was built."""
-        for hook in self._hooks:
-            hook.remove()
         for carrier, buffer in self._buffers.values():
             delattr(carrier, buffer)
 
     def _held(self, unit: PruneUnit) -> Tensor:
         return cast(Tensor, getattr(*self._buffers[unit.name]))
 
-
-def _still(carrier: nn.Module, buffer: str, first: int, gradient: Tensor) -> Tensor:
-    held = cast(Tensor, getattr(carrier, buffer))
-    stilled = gradient.clone()
-    stilled[first : first + len(held)].masked_fill_(held.reshape(-1, *[1] * (gradient.dim() - 1)), 0)
-    return stilled
+    def _rows(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The units' rows of each parameter, with which of them are held; their gradients are zeroed on the way."""
+        for unit, layer, name, first in self._parts:
+            parameter = cast(nn.Parameter, getattr(layer, name))
+            held = self._held(unit).reshape(-1, *[1] * (parameter.dim() - 1))
+            part = slice(first, first + unit.width)
+            if parameter.grad is not None:
+                parameter.grad[part].masked_fill_(held, 0)
+            yield parameter.detach()[part], held

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,6 +29,9 @@ __all__ = [
     "soft_epochs",
     "unit_rates",
 ]
+
+_HOLDING = 2
+"""Changes with what holding filters still, or at zero, comes to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +128,9 @@ def prune_parameters(config: TrialConfig) -> dict[str, Any]:
         "mask_norm": method.mask_norm,
     }  # fmt: skip
     held = ("gradient_mask", "zero_epochs")
+    # Named only where it matters, so that what was computed before is still found.
+    if config.gradient_mask or config.zero_epochs:
+        soft["holding"] = _HOLDING
     own = {"bafd": ("knn", "efficient"), "random": ("seed",)}.get(method.criterion, ())
     named = (
         *(held if method.soft else ()),
@@ -194,15 +201,19 @@ class Pruner:
         """Prune `model` softly, in place, after training epoch `epoch` (from 0)."""
         settled = self._epochs - 1 - self._config.zero_epochs
         if self._hold is not None and epoch > settled:
-            plan, factor = self._hold.plan(), 0.0
+            plan = self._hold.plan()
         else:
-            share = 1.0 if epoch == settled else share_of_rate(self._method.schedule, epoch, self._epochs)
-            plan = self.plan(model, share)
-            zero = self._config.zero_epochs and epoch == settled
-            factor = 0.0 if zero else self._method.decay_rate
-        decay(model, self.units, plan, factor, norms=self._method.mask_norm)
+            plan = self.plan(model, share_of_rate(self._method.schedule, epoch, settled + 1))
+        # What goes is gone from here on; a normalisation left alone would make a constant of it, to be learnt from.
+        gone = self._config.zero_epochs > 0 and epoch >= settled
+        factor = 0.0 if gone else self._method.decay_rate
+        decay(model, self.units, plan, factor, norms=gone or self._method.mask_norm)
         if self._hold is not None and (self._config.gradient_mask or epoch >= settled):
             self._hold.take(plan)
+
+    def still(self) -> AbstractContextManager[None]:
+        """To be entered around each step of an optimizer: filters that are held stay where they are."""
+        return nullcontext() if self._hold is None else self._hold.still()
 
     def finish(self, model: nn.Module, plan: PrunePlan | None = None) -> PrunePlan:
         """Set what goes to exactly zero, in place, and say what stays.

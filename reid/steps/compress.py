@@ -128,7 +128,16 @@ def _prune(
             own_rates, round_to = _rates_of_round(config, model, rates, before.plan, number)
             pruner = Pruner(model, config, own_rates, round_to=round_to)
         after_epoch = partial(_gated_step, work, pruner)
-        curve = fit(work, model, data, "prune", folder / CHECKPOINT, after_epoch=after_epoch, dense=dense)
+        curve = fit(
+            work,
+            model,
+            data,
+            "prune",
+            folder / CHECKPOINT,
+            after_epoch=after_epoch,
+            still=pruner.still,
+            dense=dense,
+        )
         decided = decided_by_nni(work, data, model, pruner.units, own_rates, round_to, dense)
         with work.lock.shared():
             plan = pruner.finish(model, decided)

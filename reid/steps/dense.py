@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -141,6 +142,7 @@ def fit(
     checkpoint: Path,
     *,
     after_epoch: Callable[[nn.Module, int], None] | None = None,
+    still: Callable[[], AbstractContextManager[None]] = nullcontext,
     dense: Network | None = None,
     taught: NDArray[np.float32] | None = None,
 ) -> list[dict[str, Any]]:
@@ -155,6 +157,7 @@ def fit(
         stage: gives the recipe.
         checkpoint: rewritten after each epoch.
         after_epoch: as for `reid.train.train`.
+        still: as for `reid.train.train`.
         dense: the dense network, which may be the teacher.
         taught: (N, T) embeddings to learn from, instead of those of the configuration's teacher.
 
@@ -193,6 +196,7 @@ def fit(
             gate=work.lock.shared,
             on_epoch=report,
             on_step=partial(work.watcher.step, stage),
+            still=still,
             teacher=teacher,
             live=live,
             validate=partial(_validation_mean_ap, work, data),

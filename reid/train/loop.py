@@ -34,6 +34,7 @@ def train(
     gate: Gate = nullcontext,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     on_step: Callable[[Progress], None] = lambda progress: None,
+    still: Callable[[], AbstractContextManager[None]] = nullcontext,
     teacher: NDArray[np.float32] | None = None,
     live: Callable[[Tensor], Tensor] | None = None,
     validate: Callable[[nn.Module], float] | None = None,
@@ -60,6 +61,7 @@ def train(
         on_epoch: called with each report after its checkpoint is written; not called again for the epochs
             that the checkpoint holds.
         on_step: called after every step, outside the gate.
+        still: entered around each step of the optimizer; puts back what is not to move.
         teacher: (N, T) a teacher's embedding of each image before augmentation, for the distillation terms of
             the recipe's loss; or (N, V, T) of its V views as `reid.train.variants.drawn_variants` draws them for
             the recipe, which the network then sees in place of fresh ones, mirrored at random.
@@ -81,7 +83,7 @@ def train(
     keep_freed_memory()
     was_training = model.training
     _lay_out(model.train(), torch.channels_last)
-    run = Stepper(model, images, labels, recipe, gate, teacher, live, on_step)
+    run = Stepper(model, images, labels, recipe, gate, teacher, live, on_step, still)
     try:
         state = restore(checkpoint, run, len(images)) if checkpoint else State()
         while not is_over(recipe, state.reports):

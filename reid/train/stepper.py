@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 
@@ -46,6 +46,7 @@ class Stepper:
         teacher: (N, T) or (N, V, T) float32 or None.
         live: as for `reid.train.train`.
         on_step: told after every step.
+        still: entered around every step of the optimizer.
     """
 
     def __init__(
@@ -58,9 +59,10 @@ class Stepper:
         teacher: NDArray[np.float32] | None,
         live: Callable[[Tensor], Tensor] | None,
         on_step: Callable[[Progress], None],
+        still: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.model, self.images, self.labels, self.recipe = model, images, labels, recipe
-        self.gate, self.teacher, self.live, self.on_step = gate, teacher, live, on_step
+        self.gate, self.teacher, self.live, self.on_step, self.still = gate, teacher, live, on_step, still
         self.device = next(model.parameters()).device
         with seeded(recipe.seed, 0, self.device):
             self.loss = build_loss(recipe.loss, self._loss_context()).to(self.device)
@@ -178,7 +180,8 @@ class Stepper:
         if self.recipe.clip_norm:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.parts.parameters(), self.recipe.clip_norm)
-        self.scaler.step(self.optimizer)
+        with self.still():
+            self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average is not None:
             self.average.update(self.model)

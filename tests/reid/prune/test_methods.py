@@ -29,16 +29,17 @@ OURS = sorted(name for name, method in METHODS.items() if method is not None and
 SOFT = sorted(name for name in OURS if method_of(dataclasses.replace(CONFIG, method=name)).soft)
 
 
-def train_a_little(model: nn.Module, epoch: int) -> None:
-    """One step of gradient descent, so that filters whose gradients are held still stay where they are."""
+def train_a_little(model: nn.Module, epoch: int, pruner: Pruner, optimizer: str = "SGD") -> None:
+    """One step of an optimizer, whose weight decay moves also what has no gradient."""
     torch.manual_seed(epoch)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    descent = getattr(torch.optim, optimizer)(model.parameters(), lr=0.01, weight_decay=5e-4)
     images = torch.randn(4, 3, 64, 32)
     model.train()
     embedding = model.embed(images)[1]  # type: ignore[operator]
     model.classifier(embedding).square().mean().backward()  # type: ignore[operator]
-    optimizer.step()
-    optimizer.zero_grad()
+    with pruner.still():
+        descent.step()
+    descent.zero_grad()
 
 
 def pruner_of(model: ReIDNetwork, dense: ReIDNetwork, config: TrialConfig, round_to: int = 4) -> Pruner:
@@ -54,7 +55,7 @@ def run(
 ) -> PrunePlan:
     pruner = pruner_of(model, dense, config)
     for epoch in epochs or range(soft_epochs(config)):
-        train_a_little(model, epoch)
+        train_a_little(model, epoch, pruner)
         pruner.step(model, epoch)
     return pruner.finish(model)
 
@@ -145,7 +146,7 @@ def test_an_asymptotic_schedule_takes_more_from_epoch_to_epoch(network: Build) -
     unit = pruner.units[-1]
     zero = []
     for epoch in range(8):
-        train_a_little(model, epoch)
+        train_a_little(model, epoch, pruner)
         pruner.step(model, epoch)
         zero.append(int((model.get_submodule(unit.name).weight.flatten(1).abs().amax(1) == 0).sum()))
     assert zero[0] < zero[1] <= zero[7]
@@ -153,21 +154,30 @@ def test_an_asymptotic_schedule_takes_more_from_epoch_to_epoch(network: Build) -
     assert zero[7] == unit.width - counts(pruner.finish(model))[unit.name]
 
 
-def test_held_filters_do_not_move(network: Build) -> None:
-    config = dataclasses.replace(CONFIG, method="fpgm", gradient_mask=True)
-    model = network("resnet18")
-    pruner = pruner_of(model, network("resnet18"), config)
-    unit = pruner.units[0]
-    pruner.step(model, 0)
-    weight = model.get_submodule(unit.name).weight
-    zero = weight.flatten(1).abs().amax(1) == 0
-    assert zero.any()
-    train_a_little(model, 1)
-    assert not weight[zero].any()
-    free, unmasked = network("resnet18"), dataclasses.replace(config, gradient_mask=False)
-    pruner_of(free, network("resnet18"), unmasked).step(free, 0)
-    train_a_little(free, 1)
-    assert free.get_submodule(unit.name).weight[zero].any()
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_held_filters_do_not_move(optimizer: str, network: Build) -> None:
+    config = dataclasses.replace(CONFIG, method="plfp", gradient_mask=True)
+    moved = {}
+    for masked in (True, False):
+        model = network("resnet18")
+        own = dataclasses.replace(config, gradient_mask=masked)
+        pruner = pruner_of(model, network("resnet18"), own)
+        unit = pruner.units[0]
+        chosen = list(pruner.plan(model).removed(unit))
+        pruner.step(model, 0)
+        layers = [model.get_submodule(name) for name in (unit.convs[0], unit.norms[0])]
+        before = [layer.weight.detach().clone() for layer in layers]
+        for step in range(3):
+            train_a_little(model, step, pruner, optimizer)
+        moved[masked] = [
+            (layer.weight.detach() - old).flatten(1 if old.dim() > 1 else 0).abs()
+            for layer, old in zip(layers, before, strict=True)
+        ]
+    for held, free in zip(moved[True], moved[False], strict=True):
+        others = [row for row in range(len(held)) if row not in chosen]
+        assert not held[chosen].any()
+        assert held[others].any()
+        assert free[chosen].any()
 
 
 def test_a_filter_that_is_zeroed_with_its_norm_stays_dead(network: Build) -> None:
@@ -178,7 +188,7 @@ def test_a_filter_that_is_zeroed_with_its_norm_stays_dead(network: Build) -> Non
         pruner.step(model, 0)
         weight = model.get_submodule(pruner.units[0].name).weight
         zero = weight.flatten(1).abs().amax(1) == 0
-        train_a_little(model, 1)
+        train_a_little(model, 1, pruner)
         assert bool(weight[zero].any()) is not mask_norm
 
 
@@ -188,7 +198,7 @@ def test_a_final_choice_is_kept(network: Build) -> None:
     pruner = pruner_of(model, network("resnet18"), config)
     chosen = []
     for epoch in range(4):
-        train_a_little(model, epoch)
+        train_a_little(model, epoch, pruner)
         pruner.step(model, epoch)
         with torch.no_grad():  # weights after which another choice would be made
             chosen.append(pruner._hold.plan() if pruner._hold else None)
@@ -198,6 +208,36 @@ def test_a_final_choice_is_kept(network: Build) -> None:
     assert chosen[1] == chosen[2] == chosen[3] != chosen[0]
     assert pruner.finish(model) == chosen[3]
     assert not any("held_filters" in name for name in model.state_dict())
+
+
+@pytest.mark.parametrize("method", SOFT)
+def test_nothing_changes_at_the_end_of_the_epochs_at_zero(method: str, network: Build) -> None:
+    config = dataclasses.replace(CONFIG, method=method, prune_epochs=3, zero_epochs=2)
+    model = network("resnet18")
+    pruner = pruner_of(model, network("resnet18"), config)
+    for epoch in range(3):
+        train_a_little(model, epoch, pruner, "Adam")
+        pruner.step(model, epoch)
+    model.eval()
+    images = torch.randn(4, 3, 64, 32)
+    with torch.no_grad():
+        before = model(images)
+        pruner.finish(model)
+        assert torch.equal(model(images), before)
+
+
+def test_the_schedule_ends_where_the_choice_is_final(network: Build) -> None:
+    config = dataclasses.replace(CONFIG, method="sfp", prune_schedule="cubic", prune_epochs=5, zero_epochs=2)
+    model = network("resnet18")
+    pruner = pruner_of(model, network("resnet18"), config, round_to=1)
+    unit = max(pruner.units, key=lambda one: one.width)
+    gone = []
+    for epoch in range(3):
+        pruner.step(model, epoch)
+        weight = model.get_submodule(unit.name).weight
+        gone.append(int((weight.flatten(1).abs().amax(1) == 0).sum()))
+    rate = pruner._rates[unit.name]
+    assert gone == [int(unit.width * rate * share + 1e-9) for share in (19 / 27, 26 / 27, 1.0)]
 
 
 @pytest.mark.parametrize(
@@ -217,11 +257,11 @@ def test_a_resumed_run_ends_in_the_same_weights(changed: dict[str, object], netw
     expected = run(whole, dense, config)
     before = pruner_of(begun, dense, config)
     for epoch in range(2):
-        train_a_little(begun, epoch)
+        train_a_little(begun, epoch, before)
         before.step(begun, epoch)
     after = pruner_of(resumed, dense, config)
     resumed.load_state_dict(begun.state_dict())
-    train_a_little(resumed, 2)
+    train_a_little(resumed, 2, after)
     after.step(resumed, 2)
     assert after.finish(resumed) == expected
     for (name, value), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
