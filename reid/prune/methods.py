@@ -154,7 +154,10 @@ def unit_rates(model: ReIDNetwork, config: TrialConfig) -> dict[str, float]:
     """
     if config.method == "none":
         return {}
-    return ALLOCATIONS[method_of(config).allocate](model, find_units(model, config.scope), config)
+    allocate = method_of(config).allocate
+    if allocate not in ALLOCATIONS:
+        raise ConfigError(f"allocate {allocate} needs the target's times: take rates from reid.steps.budget")
+    return ALLOCATIONS[allocate](model, find_units(model, config.scope), config)
 
 
 class Pruner:

@@ -46,7 +46,8 @@ class Allocation:
         predicted: the same by the sum over layers.
         lost: importance lost, see `importance_lost`.
         tries: slim networks that were looked at.
-        trusted: whether the machine was quiet while the one chosen was timed; of "macs" always.
+        trusted: whether the machine was quiet while the one chosen was timed, and while the budget was where none was
+            given; of "macs" always.
     """
 
     rates: Mapping[str, float]
@@ -95,9 +96,9 @@ def rates_within_budget(work: Workshop, model: ReIDNetwork, round_to: int) -> Al
     costs = NetworkCosts(model, units, config.input_size, _layer_cost(work, model, units))
     options = [_options(unit, config.max_layer_rate, round_to) for unit in units]
     dense = costs.total([unit.width for unit in units])
-    budget = config.macs_budget or config.latency_budget
+    budget, quiet = config.macs_budget or config.latency_budget, True
     if budget is None:
-        budget, _ = whole.share({unit.name: min(config.prune_rate, config.max_layer_rate) for unit in units})
+        budget, quiet = whole.share({unit.name: min(config.prune_rate, config.max_layer_rate) for unit in units})
     losses = [_losses(model, unit, own) for unit, own in zip(units, options, strict=True)]
     found: list[Allocation] = []
     # Sums in another order end in other last digits.
@@ -111,7 +112,7 @@ def rates_within_budget(work: Workshop, model: ReIDNetwork, round_to: int) -> Al
         reached, trusted = whole.share(rates)
         found.append(
             Allocation(
-                rates=rates, by=whole.by, budget=budget, reached=reached, trusted=trusted,
+                rates=rates, by=whole.by, budget=budget, reached=reached, trusted=trusted and quiet,
                 predicted=costs.total(widths) / dense, tries=attempt,
                 lost=sum(own[place] for own, place in zip(losses, at, strict=True)),
             )
