@@ -1,6 +1,6 @@
 """A network of your own: a small residual body, whose blocks are narrowed, slimmed and quantized like those of ours.
 
-PYTHONPATH=examples reid-pareto trial --data DATA --out runs/own --set backbone=own_network:body
+PYTHONPATH=examples reid-pareto trial --data DATA --set dataset=folder --out runs/own --set backbone=own_network:body
 """
 
 from torch import Tensor, nn

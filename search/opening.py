@@ -18,7 +18,7 @@ from spaces import Parameter, Space, parse_space
 __all__ = ["Data", "check_begun", "check_dataset", "check_fits", "open_or_create"]
 
 PROTOCOL = (
-    "market1501-single-query, validation identities held out of training; test split for front and picks only"
+    "single query, on validation identities held out of training; the test split for picks and evaluate only"
 )
 
 _EVALUATED = "--scheduler asha sets it to --grace-epochs: give both as when it was begun, or "

@@ -98,7 +98,9 @@ def rates_within_budget(work: Workshop, model: ReIDNetwork, round_to: int) -> Al
     dense = costs.total([unit.width for unit in units])
     budget, quiet = config.macs_budget or config.latency_budget, True
     if budget is None:
-        budget, quiet = whole.share({unit.name: min(config.prune_rate, config.max_layer_rate) for unit in units})
+        budget, quiet = whole.share(
+            {unit.name: min(config.prune_rate, config.max_layer_rate) for unit in units}
+        )
     losses = [_losses(model, unit, own) for unit, own in zip(units, options, strict=True)]
     found: list[Allocation] = []
     # Sums in another order end in other last digits.
