@@ -3,12 +3,15 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from typer.testing import CliRunner
 
 import spaces
+from reid.config import TrialConfig
 from reid.data.prepare import prepare
+from reid.steps.dense import recipe_of
 from search.cli import app
 from tests.docs.world import SMALL_TRIAL, make_teacher
 
@@ -38,6 +41,8 @@ QUICK = {
     "qat_epochs": 1,
     "footprint": False,
 }
+
+STAGES: tuple[Literal["dense", "prune", "finetune"], ...] = ("dense", "prune", "finetune")
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +80,15 @@ def test_a_trial_of_a_preset_runs(name: str, market: Path, teacher: Path, tmp_pa
     found = json.loads((tmp_path / "run" / "trial.json").read_text())
     assert found["status"] in ("complete", "infeasible"), found
     assert set(space.objectives) <= set(found["metrics"])
+
+
+def test_bafd_trains_as_published() -> None:
+    config = TrialConfig.from_dict({**spaces.load("market-bafd").fixed, "method": "bafd"})
+    trained = {stage: recipe_of(config, stage) for stage in STAGES}
+    assert [stage for stage, recipe in trained.items() if recipe.epochs] == ["prune"]
+    soft = trained["prune"]
+    assert (soft.epochs, soft.learning_rate, soft.backbone_rate, soft.milestones) == (70, 0.01, 0.1, (40, 60))
+    assert config.zero_epochs == 0
 
 
 def last_choices(space: spaces.Space) -> dict[str, object]:
