@@ -294,7 +294,10 @@ def _loss_text(name: str, weights: Mapping[Any, Any]) -> str:
     for term, weight in weights.items():
         if isinstance(weight, bool) or not isinstance(weight, int | float):
             raise ConfigError(f"{name}.{term} must be a number, got {weight!r}")
-    terms = (f"{term}" if weight == 1 else f"{weight}*{term}" for term, weight in weights.items())
+    terms = (
+        f"{term}" if weight == 1 else f"{weight}*{term}".replace("e+", "e")
+        for term, weight in weights.items()
+    )
     if not (text := "+".join(terms)):
         raise ConfigError(f"{name} must name at least one term, e.g. {{softmax: 1}}")
     return text

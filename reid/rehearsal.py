@@ -61,6 +61,9 @@ def rehearse(
             norm.momentum = 1.0  # statistics of these images, as after a training
         with foreign_code(path, "fails in training"):
             network.train()(images)
+        # Averaging and slimming work on copies, late in a trial.
+        with foreign_code(path, "cannot be copied", "; use torch.nn.utils.parametrizations for weight norms"):
+            copy.deepcopy(network)
         if scope is not None:
             _narrow(network, path, scope, images)
         _export(network.eval(), path, input_size, reader)

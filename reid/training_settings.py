@@ -30,7 +30,8 @@ class TrainingSettings:
         label_smoothing: share of the target that softmax spreads over all identities, in [0, 1).
         epochs: passes over the training images, >= 0.
         learning_rate: peak rate, > 0.
-        backbone_rate: factor on the rate of everything but head, classifier and loss, >= 0; 0 freezes it.
+        backbone_rate: factor on the rate of everything but head, classifier and loss, >= 0; 0 freezes its weights, not
+            the statistics of its normalisations.
         warmup_epochs: epochs of linear warm-up, >= 0; at most half of `epochs` is spent on it.
         schedule: of the rate after the warm-up: half a cosine down to a hundredth, steps of a tenth, or none.
         milestones: epochs after which schedule "step" multiplies the rate by a tenth, rising, >= 1; each training

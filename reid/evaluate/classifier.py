@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from reid.config import TrialConfig
 from reid.data import ReIDDataset, Sample, decode_images, split_validation
-from reid.errors import ConfigError
+from reid.errors import ConfigError, DataError
 from reid.evaluate.classification import Classification, classify, one_image_per_identity
 from reid.files import read_json
 from reid.losses import CLASSIFIER_TERMS, trains_classifier
@@ -131,9 +131,12 @@ def classify_weights(
     demand_input_size(backbone, input_size)
     chosen = NetworkOptions.from_dict(options)
     seen = "whether the training saw them is not recorded"
-    left = split_validation(dataset, validation_share, seed).train
-    questions = [_Question.about(training, seed, seen) for training in (dataset.train, left)]
     classes = _classes(weights)
+    questions = [_Question.about(dataset.train, seed, seen)]
+    if len(questions[0].known) != classes:
+        with suppress(DataError):  # classes can be judged on images that no validation could use
+            left = split_validation(dataset, validation_share, seed).train
+            questions.append(_Question.about(left, seed, seen))
     fitting = next((question for question in questions if len(question.known) == classes), None)
     if fitting is None:
         known = " or ".join(str(len(question.known)) for question in questions)
@@ -144,6 +147,7 @@ def classify_weights(
         )
     with gate():
         model = build(backbone, len(fitting.known), weights=weights, **dataclasses.asdict(chosen))
+    _demand_whole(weights, model)
     return _ask(model, fitting, dataset, input_size, gate)
 
 
@@ -169,6 +173,18 @@ def _ask(
     images = decode_images(question.samples, input_size, dataset.root, gate=gate).array
     classes = np.searchsorted(question.known, [sample.person_id for sample in question.samples])
     return classify(model, images, classes, protocol=question.protocol, gate=gate)
+
+
+def _demand_whole(weights: Path, model: ReIDNetwork) -> None:
+    placed = model.state_dict().keys()
+    left_out = [
+        name for name in read_state_dict(weights) if name.startswith("classifier.") and name not in placed
+    ]
+    if left_out:
+        raise ConfigError(
+            f"{weights} holds {', '.join(left_out)}, which the network has no place for: it would be another "
+            "classifier that is judged"
+        )
 
 
 def _classes(weights: Path) -> int | None:

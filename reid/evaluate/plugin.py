@@ -71,7 +71,7 @@ def apply_metric(metric: Metric, path: str, found: Retrieval) -> dict[str, float
 def _finite(path: str, name: object, value: object) -> float:
     try:
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ConfigError(f"metric {path} gave {type(value).__name__} for {name}, not a number") from error
     if not math.isfinite(number):
         raise ConfigError(f"metric {path} gave {number} for {name}; a metric must be finite")

@@ -1,5 +1,7 @@
 """Networks such as a user might bring, named by dotted paths in the tests."""
 
+import warnings
+
 from torch import Tensor, nn
 
 from reid.torchvision_compat import torchvision
@@ -135,6 +137,16 @@ def with_a_split() -> nn.Module:
 
 def with_a_softplus() -> nn.Module:
     return _Changed(nn.Sequential(nn.BatchNorm2d(8), nn.Softplus()))
+
+
+def with_a_weight_norm() -> nn.Module:
+    """Torch keeps the normed weight as a plain tensor, which cannot be copied once it has a history."""
+    body = _unit(3, 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        for layer in [one for one in body.modules() if isinstance(one, nn.Conv2d)]:
+            nn.utils.weight_norm(layer)
+    return body
 
 
 def with_a_view() -> nn.Module:

@@ -1,5 +1,6 @@
 """The classifier judged on images of its own identities: against torch, and with classifiers that do not fit."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,32 @@ def test_a_classifier_that_does_not_fit_is_refused(dataset: ReIDDataset, tmp_pat
             classify_weights(
                 tmp_path / f"{name}.pth", "osnet_x0_25", SIZE, {}, dataset, validation_share=0.2, seed=0
             )
+
+
+def test_classes_are_judged_on_images_that_no_validation_could_use(
+    dataset: ReIDDataset, tmp_path: Path
+) -> None:
+    one = replace(dataset, train=tuple(sample._replace(camera_id=1) for sample in dataset.train))
+    torch.save(build("osnet_x0_25", 10).state_dict(), tmp_path / "all.pth")
+    torch.save(build("osnet_x0_25", 9).state_dict(), tmp_path / "other.pth")
+
+    def judge(name: str) -> int:
+        return classify_weights(
+            tmp_path / name, "osnet_x0_25", SIZE, {}, one, validation_share=0.2, seed=0
+        ).identities
+
+    assert judge("all.pth") == 10
+    with pytest.raises(ConfigError, match=r"classifier of 9 identities.* has 10 training identities"):
+        judge("other.pth")
+
+
+def test_a_classifier_of_which_a_part_has_no_place_is_refused(dataset: ReIDDataset, tmp_path: Path) -> None:
+    state = build("resnet18", 10).state_dict() | {"classifier.bias": torch.ones(10)}
+    torch.save(state, tmp_path / "biased.pth")
+    with pytest.raises(
+        ConfigError, match=r"biased.pth holds classifier.bias, which the network has no place"
+    ):
+        classify_weights(tmp_path / "biased.pth", "resnet18", SIZE, {}, dataset, validation_share=0.2, seed=0)
 
 
 def test_a_run_is_judged_by_its_own_settings(dataset: ReIDDataset, tmp_path: Path) -> None:

@@ -119,6 +119,7 @@ def test_checking_draws_nothing() -> None:
             r"quantization int8-qat reads the exported file .* operator \w+ has no counterpart",
         ),
         ({"backbone": f"{HERE}:with_a_choice", "method": "none"}, "cannot be exported"),
+        ({"backbone": f"{HERE}:with_a_weight_norm", "method": "none"}, "cannot be copied .*parametrizations"),
         ({"backbone": f"{HERE}:gives_nothing"}, "gives NoneType; it must give a torch.nn.Module"),
         ({"backbone": f"{HERE}:gives_a_pair"}, "gives tuple in eval mode; it must give one tensor"),
         (

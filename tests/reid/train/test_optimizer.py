@@ -8,7 +8,7 @@ from torch import nn
 
 from reid.models import build
 from reid.train import Recipe
-from reid.train.optimizer import build_optimizer, set_rate
+from reid.train.optimizer import build_optimizer, set_rate, trained_parameters
 
 RECIPE = Recipe(learning_rate=0.01, weight_decay=0.1)
 ORACLES = {
@@ -55,3 +55,32 @@ def test_head_and_loss_keep_the_rate_and_the_backbone_has_its_share(name: str) -
     for parameter in trained:
         expected = 0.02 if any(parameter is p for p in head) else 0.002
         assert rates[id(parameter)] == pytest.approx(expected)
+
+
+def test_a_skipped_first_step_leaves_no_momentum() -> None:
+    """As with fp16, whose first scaled gradients overflow."""
+    network, twin = small(), small()
+    loss = nn.Identity()
+    optimizer, other = (
+        build_optimizer(one, loss, replace(RECIPE, optimizer="sgd")) for one in (network, twin)
+    )
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    inputs = torch.full((2, 4), 1e20)
+    scaler.scale(network(inputs).square().sum()).backward()
+    scaler.step(optimizer)
+    for parameter, before in zip(network.parameters(), small().parameters(), strict=True):
+        assert torch.equal(parameter, before)
+    for mine, its in ((network, optimizer), (twin, other)):
+        its.zero_grad()
+        mine(torch.ones(2, 4)).square().sum().backward()
+        its.step()
+    for parameter, expected in zip(network.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(parameter, expected)
+
+
+def test_what_does_not_move_is_not_clipped_for() -> None:
+    model, loss = build("resnet18", 5), nn.Linear(3, 2)
+    frozen = build_optimizer(model, loss, replace(RECIPE, backbone_rate=0.0))
+    head = {id(p) for p in (*model.classifier.parameters(), *loss.parameters(), model.bottleneck.weight)}
+    assert {id(p) for p in trained_parameters(frozen)} == head
+    assert {id(p) for p in trained_parameters(frozen, moving=False)} > head

@@ -50,6 +50,12 @@ def test_steps_are_torchs(milestones: tuple[int, ...]) -> None:
         oracle.step()
 
 
+def test_a_milestone_within_the_warm_up_counts() -> None:
+    some = recipe(schedule="step", milestones=(2,), warmup_epochs=5, learning_rate=1.0)
+    rates = [learning_rate(some, 5 * epoch + 4, 5) for epoch in range(6)]
+    assert rates == pytest.approx([0.2, 0.4, 0.06, 0.08, 0.1, 0.1])
+
+
 def test_constant_rate_stays_at_the_peak_after_the_warm_up() -> None:
     rates = [learning_rate(recipe(schedule="constant"), step, 5) for step in range(50)]
     assert rates[10:] == [2e-3] * 40
