@@ -155,7 +155,8 @@ BENCHMARKS = (
             Aim(text="mAP, OSNet x0.25 taught at 256x128", figure="osnet-x025-256x128/test/mAP", least=0.80),
             Aim(text="mAP, ResNet-18 taught at 128x64", figure="resnet18-128x64-steep-more/test/mAP", least=0.65),
             Aim(
-                text="mAP that the teacher gives ResNet-18", figure="resnet18_gain_by_more_of_the_teacher_in_steep_descent",
+                text="mAP that the teacher gives ResNet-18",
+                figure="resnet18_gain_by_more_of_the_teacher_in_steep_descent",
                 least=0.10,
             ),
         ),
