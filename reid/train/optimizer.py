@@ -9,7 +9,7 @@ from torch import nn
 
 from reid.train.recipe import Recipe
 
-__all__ = ["OPTIMIZERS", "build_optimizer", "set_rate", "trained_parameters"]
+__all__ = ["OPTIMIZERS", "build_optimizer", "moving_parameters", "set_rate"]
 
 _MOMENTUM = 0.9
 _FACTOR = "rate_factor"
@@ -51,15 +51,14 @@ def build_optimizer(model: nn.Module, loss: nn.Module, recipe: Recipe) -> torch.
     )
     if recipe.optimizer == "sgd":
         # Torch would leave its momentum uninitialised where the first scaled step of fp16 is skipped.
-        for parameter in trained_parameters(optimizer, moving=False):
+        for parameter in (one for group in optimizer.param_groups for one in group["params"]):
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
 
 
-def trained_parameters(optimizer: torch.optim.Optimizer, *, moving: bool = True) -> list[nn.Parameter]:
-    """What an optimizer of `build_optimizer` trains; with `moving` without groups whose share of the rate is 0."""
-    groups = optimizer.param_groups
-    return [one for group in groups if group[_FACTOR] or not moving for one in group["params"]]
+def moving_parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    """What an optimizer of `build_optimizer` moves: groups whose share of the rate is 0 are left out."""
+    return [one for group in optimizer.param_groups if group[_FACTOR] for one in group["params"]]
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -18,7 +18,7 @@ from reid.memory import memory_errors
 from reid.models import ReIDNetwork
 from reid.train.augment import augment, vary
 from reid.train.average import Average, first_averaged_epoch
-from reid.train.optimizer import build_optimizer, set_rate, trained_parameters
+from reid.train.optimizer import build_optimizer, moving_parameters, set_rate
 from reid.train.precision import autocast_type
 from reid.train.recipe import EpochReport, Progress, Recipe
 from reid.train.sampler import epoch_batches
@@ -179,7 +179,7 @@ class Stepper:
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip_norm:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(trained_parameters(self.optimizer), self.recipe.clip_norm)
+            nn.utils.clip_grad_norm_(moving_parameters(self.optimizer), self.recipe.clip_norm)
         with self.still():
             self.scaler.step(self.optimizer)
         self.scaler.update()

@@ -8,7 +8,7 @@ from torch import nn
 
 from reid.models import build
 from reid.train import Recipe
-from reid.train.optimizer import build_optimizer, set_rate, trained_parameters
+from reid.train.optimizer import build_optimizer, moving_parameters, set_rate
 
 RECIPE = Recipe(learning_rate=0.01, weight_decay=0.1)
 ORACLES = {
@@ -82,5 +82,6 @@ def test_what_does_not_move_is_not_clipped_for() -> None:
     model, loss = build("resnet18", 5), nn.Linear(3, 2)
     frozen = build_optimizer(model, loss, replace(RECIPE, backbone_rate=0.0))
     head = {id(p) for p in (*model.classifier.parameters(), *loss.parameters(), model.bottleneck.weight)}
-    assert {id(p) for p in trained_parameters(frozen)} == head
-    assert {id(p) for p in trained_parameters(frozen, moving=False)} > head
+    assert {id(p) for p in moving_parameters(frozen)} == head
+    whole = build_optimizer(model, loss, RECIPE)
+    assert {id(p) for p in moving_parameters(whole)} > head
